@@ -1,0 +1,109 @@
+package failover
+
+// This file answers: for how long may a peer be silent before it is suspect?
+
+import (
+	"math"
+	"time"
+)
+
+// DetectorConfig bounds the silence after which a peer is suspect. Zero fields mean the defaults.
+type DetectorConfig struct {
+	// MinBound is the shortest silence that counts; 0 means 100 ms (measured:
+	// best where jitter p99 is at most 30 ms and beacons come every 50 ms).
+	MinBound time.Duration
+	// MaxBound is the longest silence that is borne; 0 means 1 s (the default playout buffer).
+	MaxBound time.Duration
+	// Threshold is the phi at which silence is suspicious: the chance that the
+	// peer is alive is 10^-Threshold. 0 means 8 (Cassandra's and Akka's default).
+	Threshold float64
+}
+
+func (c DetectorConfig) withDefaults() DetectorConfig {
+	if c.MinBound == 0 {
+		c.MinBound = 100 * time.Millisecond
+	}
+	if c.MaxBound == 0 {
+		c.MaxBound = time.Second
+	}
+	if c.Threshold == 0 {
+		c.Threshold = 8
+	}
+	return c
+}
+
+// sameInstant joins arrivals that were written together into one.
+const sameInstant = time.Millisecond
+
+// weight of a new interval in the moving averages (guess: about the last 16).
+const weight = 1.0 / 16
+
+// Detector is a phi-accrual failure detector (Hayashibara, Défago, Yared,
+// Katayama: The phi accrual failure detector, SRDS 2004) over arrivals of
+// objects and beacons. Exponentially weighted mean and variance stand in for
+// the paper's window of samples, so that one takes 40 bytes.
+// The zero value must be given to Start.
+type Detector struct {
+	last     time.Duration
+	mean, va float64 // seconds, seconds²
+	floor    float64 // the interval that the sender promises
+}
+
+// Start begins at now, for a sender that promises a sign of life every expected.
+func (d *Detector) Start(now, expected time.Duration) {
+	e := expected.Seconds()
+	*d = Detector{last: now, mean: e, va: e * e / 16, floor: e}
+}
+
+// Observe records a sign of life at now.
+func (d *Detector) Observe(now time.Duration) {
+	gap := now - d.last
+	if gap < sameInstant {
+		d.last = max(d.last, now)
+		return
+	}
+	x := gap.Seconds()
+	diff := x - d.mean
+	d.mean += weight * diff
+	d.va = (1 - weight) * (d.va + weight*diff*diff)
+	d.last = now
+}
+
+// Excuse makes silence count from now on only: the observer itself was stopped.
+func (d *Detector) Excuse(now time.Duration) { d.last = max(d.last, now) }
+
+// Last returns the time of the last sign of life, or of the last excuse.
+func (d *Detector) Last() time.Duration { return d.last }
+
+// shape returns mean and standard deviation, seconds. A sender may at any time
+// fall back from objects to its promised interval, so neither goes below that.
+func (d *Detector) shape() (mean, dev float64) {
+	return max(d.mean, d.floor), max(math.Sqrt(d.va), d.floor/8)
+}
+
+// Phi returns the suspicion at now: -log10 of the chance that a living sender
+// is silent for so long, for normally distributed intervals.
+func (d *Detector) Phi(now time.Duration) float64 {
+	mean, dev := d.shape()
+	p := 0.5 * math.Erfc(((now-d.last).Seconds()-mean)/(dev*math.Sqrt2))
+	if p < 1e-300 {
+		return 300
+	}
+	return -math.Log10(p)
+}
+
+// Bound returns the silence at which phi passes the threshold, clamped to [MinBound, MaxBound].
+func (d *Detector) Bound(c DetectorConfig) time.Duration {
+	c = c.withDefaults()
+	mean, dev := d.shape()
+	// erfc(z/√2)/2 ≈ exp(-z²/2)/(z√2π) for large z; two rounds of z = √(2(ln10·phi − ln(z√2π))).
+	z := math.Sqrt(2 * math.Ln10 * c.Threshold)
+	for range 2 {
+		z = math.Sqrt(max(0.01, 2*(math.Ln10*c.Threshold-math.Log(max(1, z)*2.5066))))
+	}
+	b := time.Duration((mean + z*dev) * float64(time.Second))
+	return min(max(b, c.MinBound), c.MaxBound)
+}
+
+// SuspectAt returns when the sender becomes suspect if it stays silent.
+func (d *Detector) SuspectAt(c DetectorConfig) time.Duration { return d.last + d.Bound(c) }

@@ -1,0 +1,122 @@
+package failover
+
+// This file answers: when may something be tried again, and at what cost?
+
+import (
+	"math/rand/v2"
+	"time"
+)
+
+// Backoff spreads the retries of one owner: full jitter over an exponentially
+// growing range (Brooker: Exponential Backoff and Jitter, AWS 2015), never below Floor.
+type Backoff struct {
+	Base, Cap, Floor time.Duration
+	attempts         uint8
+}
+
+// maxAttempts caps the counter, so that no retry storm can overflow it.
+const maxAttempts = 30
+
+// Next counts an attempt and returns the wait before the next one.
+func (b *Backoff) Next(rng *rand.Rand) time.Duration {
+	top := b.Base
+	for i := uint8(0); i < b.attempts && top < b.Cap; i++ {
+		top *= 2
+	}
+	if b.attempts < maxAttempts {
+		b.attempts++
+	}
+	top = min(top, b.Cap)
+	if top <= b.Floor {
+		return b.Floor
+	}
+	return b.Floor + time.Duration(rng.Int64N(int64(top-b.Floor)+1))
+}
+
+// Attempts returns how many retries there were since Reset, at most 30.
+func (b *Backoff) Attempts() int { return int(b.attempts) }
+
+// Reset forgets the attempts: the last one worked.
+func (b *Backoff) Reset() { b.attempts = 0 }
+
+// Breaker stops attempts at a neighbour that cannot work (Nygard: Release It!,
+// 2007): closed, open after three failures in a row, half-open for one trial.
+type Breaker struct {
+	fails uint8
+	opens uint8
+	until time.Duration
+	trial bool
+}
+
+const (
+	breakerFails = 3                // guess
+	breakerFirst = 2 * time.Second  // guess
+	breakerCap   = 60 * time.Second // guess
+)
+
+// Allow says whether an attempt may be made at now; in half-open state the
+// first caller gets the trial.
+func (b *Breaker) Allow(now time.Duration) bool {
+	if b.fails < breakerFails {
+		return true
+	}
+	if now < b.until || b.trial {
+		return false
+	}
+	b.trial = true
+	return true
+}
+
+// Success closes the breaker.
+func (b *Breaker) Success() { *b = Breaker{} }
+
+// Failure counts a failed attempt at now; an open time doubles from 2 s to 60 s.
+func (b *Breaker) Failure(now time.Duration) {
+	if b.fails < breakerFails {
+		b.fails++
+	}
+	if b.fails == breakerFails {
+		b.until = now + min(breakerFirst<<b.opens, breakerCap)
+		if b.opens < 5 {
+			b.opens++
+		}
+		b.trial = false
+	}
+}
+
+// Open says whether attempts are stopped at now.
+func (b *Breaker) Open(now time.Duration) bool {
+	return b.fails >= breakerFails && (now < b.until || b.trial)
+}
+
+// Budget is a token bucket for hedges and repairs: it earns a share of the
+// received bytes (gRPC's retry throttling, in bytes).
+type Budget struct {
+	share         float64
+	tokens, burst float64
+	spent         int64
+}
+
+// NewBudget earns share of what is received, starts with initial and holds at most burst bytes.
+func NewBudget(share float64, initial, burst int64) Budget {
+	return Budget{share: share, tokens: float64(initial), burst: float64(burst)}
+}
+
+// Earn records n received bytes.
+func (b *Budget) Earn(n int) { b.tokens = min(b.burst, b.tokens+b.share*float64(n)) }
+
+// Spend takes cost bytes; false, and nothing taken, when there are not so many.
+func (b *Budget) Spend(cost int) bool {
+	if float64(cost) > b.tokens {
+		return false
+	}
+	b.tokens -= float64(cost)
+	b.spent += int64(cost)
+	return true
+}
+
+// Level returns the bytes that may be spent now.
+func (b *Budget) Level() int64 { return int64(b.tokens) }
+
+// Spent returns the bytes spent so far.
+func (b *Budget) Spent() int64 { return b.spent }

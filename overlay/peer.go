@@ -1,0 +1,353 @@
+package overlay
+
+// This file answers: what is the state of a peer, and how does one event
+// travel through it?
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"github.com/braidway/braidway/failover"
+	"github.com/braidway/braidway/stream"
+)
+
+// never is the deadline of what is not due.
+const never = time.Duration(1<<63 - 1)
+
+// Peer is the core of one peer in one stream. It is owned by one loop.
+type Peer struct {
+	cfg  Config
+	self PeerID
+	rng  *rand.Rand
+	now  time.Duration
+	out  []Action
+
+	// The timeline of the epoch.
+	epoch   uint64
+	started bool
+	start   uint64 // first Seq taken
+	startAt time.Duration
+	have    *stream.SeqSet
+	edge    uint64 // one past the highest Seq known to exist
+	groups  [groupMemory]uint64
+	nGroups int
+	marks   [markCount]mark // when the edge passed which Seq
+	nMarks  int
+	objSize int64 // moving average, bytes
+
+	stripes []stripe
+	nbrs    []*neighbour // sorted by id
+	byID    map[PeerID]*neighbour
+	view    []known
+	banned  []ban
+	pulls   []pull   // ours, unanswered
+	parked  []parked // others', waiting for us
+	budget  failover.Budget
+
+	find     failover.Backoff
+	findAt   time.Duration
+	statusAt time.Duration
+	shufAt   time.Duration
+	standAt  time.Duration
+	braidAt  time.Duration
+	repairAt time.Duration
+	due      time.Duration // what Deadline promised last
+
+	slots    int
+	draining bool
+	drainAt  time.Duration
+	drained  bool
+	stats    Counters
+}
+
+// Counters are totals since New.
+type Counters struct {
+	Switches, Moves, Suspects, Cancels, Hedges, Repairs, Loops, Refused, Pushed, Stalls int
+}
+
+const (
+	groupMemory = 16
+	markCount   = 64
+)
+
+// mark remembers when the edge first reached seq.
+type mark struct {
+	seq uint64
+	at  time.Duration
+}
+
+// stripe is one stripe's state.
+type stripe struct {
+	parent PeerID // 0: none
+	old    PeerID // replaced parent that still sends until the new one does
+	fresh  bool   // nothing came from parent yet
+	path   []PeerID
+	prog   failover.Progress
+	next   uint64 // lowest Seq of the stripe not received or given up
+	front  uint64 // one past the highest Seq of the stripe received
+	holeAt time.Duration
+
+	try     attempt
+	episode episode
+
+	siblings []PeerID // other children of the parent
+	uncles   []PeerID // siblings of the parent
+	standbys []PeerID
+
+	children []child
+	sentAt   time.Duration
+	kinAt    time.Duration // when Kin may be sent; never: nothing to say
+	starved  time.Duration // since when, 0: not
+}
+
+// attempt is the one subscription in flight of a stripe.
+type attempt struct {
+	to     PeerID
+	at     time.Duration // when it is given up
+	why    reason
+	since  time.Duration
+	latest bool
+}
+
+type reason uint8
+
+const (
+	whyNone reason = iota
+	whyJoin
+	whySwitch
+	whyMove
+)
+
+// episode is one silence of one parent: a single timer owns all its retries.
+type episode struct {
+	on    bool
+	since time.Duration
+	next  time.Duration
+	tries uint8
+	wait  failover.Backoff
+}
+
+// child is a subscriber of one stripe.
+type child struct {
+	id     PeerID
+	start  uint64
+	since  time.Duration
+	urgent bool
+	away   time.Duration // asked to move until then; 0: not
+}
+
+// New returns the core of peer self. rng is the only source of randomness.
+func New(cfg Config, self PeerID, rng *rand.Rand) (*Peer, error) {
+	cfg = cfg.withDefaults()
+	if err := cfg.validate(); err != nil {
+		return nil, err
+	}
+	if self == 0 || rng == nil {
+		return nil, fmt.Errorf("overlay: a peer needs an id other than zero and a source of randomness")
+	}
+	p := &Peer{
+		cfg: cfg, self: self, rng: rng,
+		byID:    make(map[PeerID]*neighbour),
+		stripes: make([]stripe, cfg.Stripes),
+		have:    stream.NewSeqSet(cfg.Window),
+		budget:  failover.NewBudget(cfg.HedgeShare, 64<<10, 256<<10),
+		find:    failover.Backoff{Base: 500 * time.Millisecond, Cap: 15 * time.Second, Floor: 100 * time.Millisecond},
+		slots:   cfg.Slots,
+		objSize: 1500,
+	}
+	for s := range p.stripes {
+		p.stripes[s].kinAt = never
+	}
+	if cfg.Publisher {
+		p.epoch, p.started = cfg.Epoch, true
+		for s := range p.stripes {
+			p.stripes[s].path = []PeerID{self}
+		}
+	}
+	p.repairAt = never
+	p.drainAt = never
+	return p, nil
+}
+
+// Step handles one event at time now (since any fixed start, never going back)
+// and returns out with the actions appended, in the order in which the runtime must do them.
+func (p *Peer) Step(now time.Duration, ev Event, out []Action) []Action {
+	p.out = out
+	if now > p.now {
+		p.now = now
+	}
+	switch ev.Kind {
+	case EvObject:
+		p.object(&ev)
+	case EvBeacon:
+		p.beacon(&ev)
+	case EvTimeout:
+		p.timeout()
+	case EvMessage:
+		p.message(ev.Peer, ev.Msg)
+	case EvConnected:
+		p.connected(ev.Peer, ev.RTT)
+	case EvDisconnected:
+		p.lost(ev.Peer)
+	case EvCandidates:
+		p.candidates(ev.Candidates)
+	case EvBad:
+		p.ban(ev.Peer)
+	case EvSlots:
+		p.slots = int(max(0, ev.Slots))
+		p.shed()
+	case EvSlow:
+		p.slowChild(ev.Peer, int(ev.Stripe))
+	case EvDrain:
+		p.drain(ev.Wait)
+	}
+	out, p.out = p.out, nil
+	return out
+}
+
+// Deadline returns when Step wants an EvTimeout, on Step's clock.
+func (p *Peer) Deadline() time.Duration {
+	d := min(p.statusAt, p.shufAt, p.standAt, p.braidAt, p.repairAt, p.drainAt)
+	if !p.cfg.Publisher && p.wantsParents() {
+		d = min(d, p.findAt)
+	}
+	for i := range p.stripes {
+		s := &p.stripes[i]
+		if len(s.children) > 0 && !p.drained {
+			d = min(d, s.sentAt+p.cfg.Beacon)
+		}
+		d = min(d, s.kinAt)
+		if s.try.to != 0 {
+			d = min(d, s.try.at)
+		}
+		if s.episode.on {
+			d = min(d, s.episode.next)
+		} else if s.parent != 0 {
+			d = min(d, s.prog.SuspectAt(p.progress()))
+		}
+	}
+	p.due = d
+	return d
+}
+
+func (p *Peer) timeout() {
+	p.noticeStall()
+	for s := range p.stripes {
+		p.beaconTick(s)
+		p.watchParent(s)
+		p.expireAttempt(s)
+		p.kinTick(s)
+	}
+	if p.now >= p.repairAt {
+		p.repair()
+	}
+	if p.now >= p.standAt {
+		p.standAt = p.now + p.jitter(standbyEvery)
+		p.chooseStandbys()
+	}
+	if p.now >= p.braidAt {
+		p.braidAt = p.now + p.jitter(braidEvery)
+		p.braid()
+	}
+	if p.now >= p.statusAt {
+		p.statusAt = p.now + p.jitter(statusEvery)
+		p.sendStatus()
+		p.dropSilent()
+	}
+	if p.now >= p.shufAt {
+		p.shufAt = p.now + p.jitter(shuffleEvery)
+		p.shuffle()
+	}
+	if p.now >= p.findAt && !p.cfg.Publisher && p.wantsParents() {
+		p.seek()
+	}
+	if p.now >= p.drainAt {
+		p.finishDrain()
+	}
+}
+
+// noticeStall excuses all parents when the peer itself was stopped.
+func (p *Peer) noticeStall() {
+	late := p.now - p.due
+	if p.due == 0 || late < stallLimit {
+		return
+	}
+	p.stats.Stalls++
+	p.trace(TraceStall, 0, 0, 0, late)
+	for i := range p.stripes {
+		s := &p.stripes[i]
+		if s.parent != 0 {
+			s.prog.Excuse(p.now)
+		}
+		if s.try.to != 0 {
+			s.try.at += late
+		}
+		if s.episode.on {
+			s.episode.next = max(s.episode.next, p.now+confirmTime)
+		}
+	}
+	for _, n := range p.nbrs {
+		n.heard = max(n.heard, p.now-statusEvery)
+	}
+}
+
+// message hands a control message to its owner.
+func (p *Peer) message(from PeerID, m Message) {
+	n := p.byID[from]
+	if n == nil {
+		return
+	}
+	n.heard = p.now
+	switch m := m.(type) {
+	case Hello:
+		p.hello(n, m)
+	case Subscribe:
+		p.subscribe(n, m)
+	case Accept:
+		p.accepted(n, m)
+	case Refuse:
+		p.refused(n, m)
+	case Unsubscribe:
+		p.unsubscribe(n, m)
+	case Path:
+		p.pathChanged(n, m)
+	case Kin:
+		p.kin(n, m)
+	case Watch:
+		n.watching = m.Mask
+		p.tell(n)
+	case Status:
+		p.status(n, m)
+	case Pull:
+		p.pulled(n, m)
+	case Miss:
+		p.missed(n, m)
+	case GoAway:
+		p.goAway(n, m)
+	case Shuffle:
+		p.shuffled(n, m)
+	}
+}
+
+func (p *Peer) progress() failover.ProgressConfig {
+	return failover.ProgressConfig{
+		Detector:  p.cfg.Detector,
+		StarveLag: uint64(6 * p.cfg.Stripes), StarveTime: starveTime,
+	}
+}
+
+// jitter spreads d over [d/2, 3d/2), so that peers do not act in step.
+func (p *Peer) jitter(d time.Duration) time.Duration {
+	return d/2 + time.Duration(p.rng.Int64N(int64(d)))
+}
+
+func (p *Peer) send(to PeerID, m Message) {
+	p.out = append(p.out, Action{Kind: ActSend, Peer: to, Msg: m})
+}
+
+func (p *Peer) trace(t Trace, peer PeerID, s int, seq uint64, wait time.Duration) {
+	p.out = append(p.out, Action{Kind: ActTrace, Trace: t, Peer: peer, Stripe: uint8(s), Epoch: p.epoch, Seq: seq, Wait: wait})
+}
+
+func (p *Peer) stripeOf(seq uint64) int { return int(seq % uint64(p.cfg.Stripes)) }
