@@ -61,22 +61,22 @@ type Trace uint8
 
 // Trace events; Peer, Stripe, Seq and Wait of the action say more.
 const (
-	TraceJoin     Trace = iota + 1 // Stripe is taken from Peer, first time
-	TraceSwitch                    // parent replaced by Peer after silence or loss; Wait is the time since suspicion
-	TraceMove                      // parent replaced by Peer for a better path
-	TraceSuspect                   // parent Peer is silent for Wait
-	TraceCancel                    // suspected parent Peer came back
-	TraceHedge                     // Seq objects pulled from Peer while its parent is suspect
-	TraceRepair                    // Seq objects pulled from Peer
-	TraceStarved                   // parent Peer is alive but stands still
-	TraceOrphan                    // Stripe has no parent
-	TraceGone                      // parent Peer was given up after Wait of silence
-	TraceLoop                      // Peer would have closed a loop
-	TraceRefuse                    // subscription of Peer refused; Seq is the code
-	TraceAccept                    // Peer is a child now
-	TracePush                      // child Peer was asked to move for a newcomer
-	TraceStall                     // the peer itself was stopped for Wait
-	TraceBudget                    // a pull was not sent for want of tokens
+	TraceJoin    Trace = iota + 1 // Stripe is taken from Peer, first time
+	TraceSwitch                   // parent replaced by Peer after silence or loss; Wait is the time since suspicion
+	TraceMove                     // parent replaced by Peer for a better path
+	TraceSuspect                  // parent Peer is silent for Wait
+	TraceCancel                   // suspected parent Peer came back
+	TraceHedge                    // Seq objects pulled from Peer while its parent is suspect
+	TraceRepair                   // Seq objects pulled from Peer
+	TraceStarved                  // parent Peer is alive but stands still
+	TraceOrphan                   // Stripe has no parent
+	TraceGone                     // parent Peer was given up after Wait of silence
+	TraceLoop                     // Peer would have closed a loop
+	TraceRefuse                   // subscription of Peer refused; Seq is the code
+	TraceAccept                   // Peer is a child now
+	TracePush                     // child Peer was asked to move for a newcomer
+	TraceStall                    // the peer itself was stopped for Wait
+	TraceBudget                   // a pull was not sent for want of tokens
 )
 
 var traceNames = [...]string{

@@ -79,7 +79,7 @@ type Unsubscribe struct{ Stripe uint8 }
 // Path tells children that the path of their parent, the sender, changed.
 type Path struct {
 	Stripe uint8
-	Path   []PeerID // from the publisher down to the sender; empty: the sender has no parent
+	Path   []PeerID // from the publisher down to the sender
 }
 
 // Kin names to a child the peers to keep as standbys: the sender's other

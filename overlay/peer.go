@@ -25,6 +25,7 @@ type Peer struct {
 
 	// The timeline of the epoch.
 	epoch   uint64
+	sure    bool // an object of epoch was verified; else it is a parent's claim
 	started bool
 	start   uint64 // first Seq taken
 	startAt time.Duration
@@ -99,6 +100,9 @@ type stripe struct {
 	sentAt   time.Duration
 	kinAt    time.Duration // when Kin may be sent; never: nothing to say
 	starved  time.Duration // since when, 0: not
+	orphan   bool          // had a parent and lost it
+	leave    time.Duration // the parent asked to be left by then; 0: no
+	leaveAt  time.Duration // when that is tried again
 }
 
 // attempt is the one subscription in flight of a stripe.
@@ -152,7 +156,7 @@ func New(cfg Config, self PeerID, rng *rand.Rand) (*Peer, error) {
 		stripes: make([]stripe, cfg.Stripes),
 		have:    stream.NewSeqSet(cfg.Window),
 		budget:  failover.NewBudget(cfg.HedgeShare, 64<<10, 256<<10),
-		find:    failover.Backoff{Base: 500 * time.Millisecond, Cap: 15 * time.Second, Floor: 100 * time.Millisecond},
+		find:    failover.Backoff{Base: 300 * time.Millisecond, Cap: 5 * time.Second, Floor: 50 * time.Millisecond},
 		slots:   cfg.Slots,
 		objSize: 1500,
 	}
@@ -160,7 +164,7 @@ func New(cfg Config, self PeerID, rng *rand.Rand) (*Peer, error) {
 		p.stripes[s].kinAt = never
 	}
 	if cfg.Publisher {
-		p.epoch, p.started = cfg.Epoch, true
+		p.epoch, p.started, p.sure = cfg.Epoch, true, true
 		for s := range p.stripes {
 			p.stripes[s].path = []PeerID{self}
 		}
@@ -221,6 +225,9 @@ func (p *Peer) Deadline() time.Duration {
 		if s.try.to != 0 {
 			d = min(d, s.try.at)
 		}
+		if s.leave != 0 {
+			d = min(d, s.leaveAt)
+		}
 		if s.episode.on {
 			d = min(d, s.episode.next)
 		} else if s.parent != 0 {
@@ -237,6 +244,7 @@ func (p *Peer) timeout() {
 		p.beaconTick(s)
 		p.watchParent(s)
 		p.expireAttempt(s)
+		p.leaveTick(s)
 		p.kinTick(s)
 	}
 	if p.now >= p.repairAt {

@@ -1,0 +1,264 @@
+package overlay
+
+// This file answers: who is taken as a child, and who has to make room?
+
+import (
+	"slices"
+	"time"
+)
+
+// maxAlternatives bounds the peers named in Refuse and GoAway.
+const maxAlternatives = 4
+
+func (p *Peer) childAt(i int, id PeerID) int {
+	return slices.IndexFunc(p.stripes[i].children, func(c child) bool { return c.id == id })
+}
+
+func (p *Peer) used() (n int) {
+	for i := range p.stripes {
+		n += len(p.stripes[i].children)
+	}
+	return n
+}
+
+// over is by how many children the urgent and the pushing may exceed the slots for a while.
+func (p *Peer) over() int {
+	if p.slots == 0 {
+		return 0
+	}
+	return max(1, p.slots/8)
+}
+
+// room returns the free slots for an ordinary or an urgent subscriber.
+func (p *Peer) room(urgent bool) int {
+	limit := p.slots
+	if urgent {
+		limit += p.over()
+	} else if p.slots >= 4 {
+		limit -= max(1, int(float64(p.slots)*p.cfg.Reserve))
+	}
+	return limit - p.used()
+}
+
+// subscribe decides about a request before any work is done for it.
+func (p *Peer) subscribe(n *neighbour, m Subscribe) {
+	i := int(m.Stripe)
+	if i >= len(p.stripes) {
+		p.ban(n.id)
+		return
+	}
+	s := &p.stripes[i]
+	switch {
+	case p.draining:
+		p.refuse(n, i, CodeGoingAway, time.Minute)
+		return
+	case slices.Contains(s.path, n.id) || s.parent == n.id:
+		p.refuse(n, i, CodeLoop, time.Second)
+		return
+	case !p.started || len(s.path) == 0 || m.Epoch > p.epoch:
+		p.refuse(n, i, CodeNotYet, 500*time.Millisecond)
+		p.park(parked{from: n.id, stripe: uint8(i), sub: true, latest: m.Latest, urgent: m.Urgent, seq: m.From, epoch: m.Epoch})
+		return
+	}
+	if p.childAt(i, n.id) < 0 && !p.admit(n, i, m.Urgent) {
+		p.refuse(n, i, CodeBusy, p.jitter(time.Second))
+		return
+	}
+	p.accept(n, i, m)
+}
+
+// admit finds room for n in stripe i. A full parent makes room for one whose
+// home the stripe is by asking a child whose home it is not to move under the
+// newcomer (SplitStream's push-down, SOSP 2003), and in its own home stripe by
+// asking a child of another stripe to move. Nobody is cut off.
+func (p *Peer) admit(n *neighbour, i int, urgent bool) bool {
+	s := &p.stripes[i]
+	perStripe := p.cfg.MaxChildren == 0 || len(s.children) < p.cfg.MaxChildren
+	if perStripe && p.room(urgent) > 0 {
+		return true
+	}
+	if p.used() >= p.slots+p.over() || p.cfg.MaxChildren > 0 && len(s.children) > p.cfg.MaxChildren {
+		return false
+	}
+	able := n.hi.Slots > 0
+	if able && Home(n.id, p.cfg.Stripes) == i {
+		for c := range s.children {
+			if ch := &s.children[c]; ch.away == 0 && Home(ch.id, p.cfg.Stripes) != i {
+				p.push(i, c, n.id)
+				return true
+			}
+		}
+	}
+	if perStripe && Home(p.self, p.cfg.Stripes) == i && !p.cfg.Publisher {
+		for o := range p.stripes {
+			if o == i {
+				continue
+			}
+			for c := range p.stripes[o].children {
+				if p.stripes[o].children[c].away == 0 {
+					p.push(o, c, p.stripes[o].parent)
+					return true
+				}
+			}
+		}
+	}
+	return urgent && perStripe && p.used() < p.slots+p.over()
+}
+
+// push asks child c of stripe i to move, first to peer to.
+func (p *Peer) push(i, c int, to PeerID) {
+	ch := &p.stripes[i].children[c]
+	ch.away = p.now + goAwayTime
+	p.stats.Pushed++
+	p.trace(TracePush, ch.id, i, 0, goAwayTime)
+	alt := p.alternatives(i, ch.id)
+	if to != 0 && to != ch.id {
+		alt = slices.Insert(slices.DeleteFunc(alt, func(id PeerID) bool { return id == to }), 0, to)
+	}
+	p.send(ch.id, GoAway{Stripe: uint8(i), Wait: goAwayTime, Alternatives: alt[:min(len(alt), maxAlternatives)]})
+}
+
+// alternatives names peers that may take stripe i's child not: our children
+// there, those at home first, then our siblings and our parent.
+func (p *Peer) alternatives(i int, not PeerID) []PeerID {
+	s := &p.stripes[i]
+	var ids []PeerID
+	add := func(id PeerID) {
+		if id != 0 && id != not && len(ids) < maxAlternatives && !slices.Contains(ids, id) {
+			ids = append(ids, id)
+		}
+	}
+	if p.draining {
+		add(s.parent)
+	}
+	for _, home := range []bool{true, false} {
+		for _, at := range p.rng.Perm(len(s.children)) {
+			c := s.children[at]
+			if n := p.byID[c.id]; n != nil && n.hi.Slots > 0 && (Home(c.id, p.cfg.Stripes) == i) == home {
+				add(c.id)
+			}
+		}
+	}
+	for _, id := range s.siblings {
+		add(id)
+	}
+	add(s.parent)
+	return ids
+}
+
+func (p *Peer) refuse(n *neighbour, i int, code Code, wait time.Duration) {
+	p.stats.Refused++
+	p.trace(TraceRefuse, n.id, i, uint64(code), wait)
+	p.send(n.id, Refuse{Stripe: uint8(i), Code: code, Wait: wait, Alternatives: p.alternatives(i, n.id)})
+}
+
+// accept makes n a child of stripe i and sends it what it misses, behind live objects.
+func (p *Peer) accept(n *neighbour, i int, m Subscribe) {
+	s := &p.stripes[i]
+	start := max(m.From, p.have.Base(), p.start)
+	if g, ok := p.latestGroup(); ok && (m.Latest || m.Epoch != p.epoch) {
+		start = g
+	}
+	if at := p.childAt(i, n.id); at >= 0 {
+		s.children = slices.Delete(s.children, at, at+1)
+	}
+	s.children = append(s.children, child{id: n.id, start: start, since: p.now, urgent: m.Urgent})
+	p.trace(TraceAccept, n.id, i, start, 0)
+	p.send(n.id, Accept{Stripe: uint8(i), Epoch: p.epoch, Start: start, Path: s.path})
+	p.out = append(p.out, Action{Kind: ActOpen, Peer: n.id, Stripe: uint8(i), Epoch: p.epoch, Seq: start})
+	k := uint64(p.cfg.Stripes)
+	for q := start + (uint64(i)+k-start%k)%k; q < s.front; q += k {
+		if p.have.Has(q) && q >= p.have.Base() {
+			p.out = append(p.out, Action{Kind: ActForward, Peer: n.id, Stripe: uint8(i), Backfill: true, Epoch: p.epoch, Seq: q})
+		}
+	}
+	s.kinAt = min(s.kinAt, p.now)
+}
+
+func (p *Peer) unsubscribe(n *neighbour, m Unsubscribe) {
+	i := int(m.Stripe)
+	if i >= len(p.stripes) {
+		p.ban(n.id)
+		return
+	}
+	p.parked = slices.DeleteFunc(p.parked, func(k parked) bool { return k.sub && k.from == n.id && int(k.stripe) == i })
+	p.removeChild(i, n.id)
+}
+
+func (p *Peer) removeChild(i int, id PeerID) {
+	s := &p.stripes[i]
+	at := p.childAt(i, id)
+	if at < 0 {
+		return
+	}
+	s.children = slices.Delete(s.children, at, at+1)
+	p.out = append(p.out, Action{Kind: ActClose, Peer: id, Stripe: uint8(i)})
+	s.kinAt = min(s.kinAt, p.now+kinEvery)
+	p.checkDrained()
+}
+
+// slowChild answers a child that does not keep up: it is asked to move.
+func (p *Peer) slowChild(id PeerID, i int) {
+	if i < len(p.stripes) {
+		if c := p.childAt(i, id); c >= 0 && p.stripes[i].children[c].away < p.now {
+			p.push(i, c, 0)
+		}
+	}
+}
+
+// shed asks children to move while there are more than slots: those of foreign
+// stripes first, the latest first.
+func (p *Peer) shed() {
+	excess := p.used() - p.slots
+	for i := range p.stripes {
+		for _, c := range p.stripes[i].children {
+			if c.away > p.now {
+				excess--
+			}
+		}
+	}
+	for pass := 0; pass < 2 && excess > 0; pass++ {
+		for i := range p.stripes {
+			if (Home(p.self, p.cfg.Stripes) == i) != (pass == 1) {
+				continue
+			}
+			for c := len(p.stripes[i].children) - 1; c >= 0 && excess > 0; c-- {
+				if p.stripes[i].children[c].away <= p.now {
+					p.push(i, c, 0)
+					excess--
+				}
+			}
+		}
+	}
+}
+
+// tellPath passes a changed path on to the children of stripe i.
+func (p *Peer) tellPath(i int) {
+	for _, c := range p.stripes[i].children {
+		p.send(c.id, Path{Stripe: uint8(i), Path: p.stripes[i].path})
+	}
+	for _, n := range p.nbrs {
+		if n.watching&(1<<i) != 0 {
+			p.tell(n)
+		}
+	}
+	p.standAt = min(p.standAt, p.now+p.jitter(100*time.Millisecond))
+}
+
+// kinTick names to the children of stripe i whom to keep as standbys.
+func (p *Peer) kinTick(i int) {
+	s := &p.stripes[i]
+	if p.now < s.kinAt {
+		return
+	}
+	s.kinAt = never
+	for _, c := range s.children {
+		m := Kin{Stripe: uint8(i), Uncles: s.siblings}
+		for _, at := range p.rng.Perm(len(s.children)) {
+			if o := s.children[at].id; o != c.id && len(m.Siblings) < maxAlternatives {
+				m.Siblings = append(m.Siblings, o)
+			}
+		}
+		p.send(c.id, m)
+	}
+}

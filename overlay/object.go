@@ -1,0 +1,228 @@
+package overlay
+
+// This file answers: what happens when an object or a beacon arrives?
+
+import (
+	"time"
+
+	"github.com/braidway/braidway/stream"
+)
+
+// object handles an arrived or, at the publisher, made object. Hot path: it
+// must not allocate.
+func (p *Peer) object(ev *Event) {
+	if p.cfg.Publisher && ev.Peer != p.self {
+		return
+	}
+	if ev.Epoch != p.epoch {
+		if ev.Epoch < p.epoch && p.sure || !p.started {
+			return
+		}
+		p.newEpoch(ev.Epoch, ev.GroupFirst)
+	}
+	p.sure = true
+	i := p.stripeOf(ev.Seq)
+	s := &p.stripes[i]
+	p.heardFrom(ev.Peer, i, ev.Seq+1, ev.Repair)
+	p.sawGroup(ev.GroupFirst)
+	p.sawEdge(ev.Seq + 1)
+	if ev.Repair {
+		p.pullAnswered(ev.Seq)
+	}
+	if !p.started || ev.Seq < p.start || !p.have.Add(ev.Seq) {
+		return
+	}
+	p.objSize += (int64(ev.Size) - p.objSize) / 16
+	p.budget.Earn(int(ev.Size))
+	p.out = append(p.out, Action{Kind: ActDeliver, Peer: ev.Peer, Stripe: uint8(i), Epoch: ev.Epoch, Seq: ev.Seq})
+	late := ev.Seq < s.front
+	s.front = max(s.front, ev.Seq+1)
+	if len(s.children) > 0 {
+		if !late {
+			s.sentAt = p.now
+		}
+		for c := range s.children {
+			if ch := &s.children[c]; ch.id != ev.Peer && ev.Seq >= ch.start {
+				p.out = append(p.out, Action{Kind: ActForward, Peer: ch.id, Stripe: uint8(i), Backfill: late, Epoch: ev.Epoch, Seq: ev.Seq})
+			}
+		}
+	}
+	if len(p.parked) > 0 {
+		p.serveParked(ev.Seq)
+	}
+	p.advance(i)
+}
+
+// advance moves the stripe's lowest missing Seq on and plans a repair when that is a hole.
+func (p *Peer) advance(i int) {
+	s, k := &p.stripes[i], uint64(p.cfg.Stripes)
+	if b := p.have.Base(); s.next < b {
+		s.next = b + (uint64(i)+k-b%k)%k
+		s.holeAt = p.now
+	}
+	moved := false
+	for s.next < s.front && p.have.Has(s.next) {
+		s.next += k
+		moved = true
+	}
+	if moved {
+		s.holeAt = p.now
+	}
+	if s.next < s.front && !p.cfg.Publisher {
+		p.repairAt = min(p.repairAt, s.holeAt+holeDelay)
+	}
+}
+
+// heardFrom is the heartbeat of a parent: stream progress.
+func (p *Peer) heardFrom(from PeerID, i int, pos uint64, repair bool) {
+	s := &p.stripes[i]
+	if n := p.byID[from]; n != nil {
+		n.heard = p.now
+	}
+	if from != s.parent || repair || from == 0 {
+		return
+	}
+	s.prog.Beacon(p.now, pos)
+	if s.fresh {
+		s.fresh = false
+		p.leaveOld(i)
+	}
+	if s.episode.on {
+		p.cancelEpisode(i)
+	}
+}
+
+// beacon handles a parent's word that everything below Seq was sent.
+func (p *Peer) beacon(ev *Event) {
+	i := int(ev.Stripe)
+	if i >= len(p.stripes) {
+		return
+	}
+	if ev.Epoch != p.epoch { // alive, but behind or ahead by an epoch
+		p.heardFrom(ev.Peer, i, 0, false)
+		return
+	}
+	// A position is a claim, not an object: it must not move the edge further
+	// than one window, or a liar could make everyone pull what never was.
+	if ev.Seq > p.edge+uint64(p.cfg.Window) {
+		return
+	}
+	p.heardFrom(ev.Peer, i, ev.Seq, false)
+	s := &p.stripes[i]
+	if ev.Peer != s.parent || ev.Peer == 0 || !p.started {
+		return
+	}
+	if ev.Seq > s.front {
+		s.front = ev.Seq
+		p.sawEdge(ev.Seq)
+		p.advance(i)
+	}
+	p.noticeStarved(i)
+}
+
+// beaconTick tells silent stripes' children where this peer stands.
+func (p *Peer) beaconTick(i int) {
+	s := &p.stripes[i]
+	if len(s.children) == 0 || p.now < s.sentAt+p.cfg.Beacon || p.drained {
+		return
+	}
+	s.sentAt = p.now
+	for _, c := range s.children {
+		p.out = append(p.out, Action{Kind: ActBeacon, Peer: c.id, Stripe: uint8(i), Epoch: p.epoch, Seq: s.front})
+	}
+}
+
+// newEpoch ends the lower epoch: the publisher came back.
+func (p *Peer) newEpoch(epoch, first uint64) {
+	p.epoch, p.edge, p.sure = epoch, first, true
+	p.nGroups, p.nMarks = 0, 0
+	p.pulls, p.parked = p.pulls[:0], p.parked[:0]
+	p.out = append(p.out, Action{Kind: ActEpoch, Epoch: epoch, Seq: first})
+	p.begin(first)
+	for i := range p.stripes {
+		s := &p.stripes[i]
+		if s.parent != 0 {
+			s.prog.Start(p.now, p.cfg.Beacon)
+		}
+		for c := range s.children {
+			s.children[c].start = first
+		}
+	}
+}
+
+// begin takes the stream from Seq first on.
+func (p *Peer) begin(first uint64) {
+	p.started, p.start, p.startAt = true, first, p.now
+	p.have.Reset(first)
+	k := uint64(p.cfg.Stripes)
+	for i := range p.stripes {
+		s := &p.stripes[i]
+		s.next = first + (uint64(i)+k-first%k)%k
+		s.front, s.holeAt = first, p.now
+	}
+	p.out = append(p.out, Action{Kind: ActStart, Epoch: p.epoch, Seq: first})
+}
+
+// raise moves the start up, since a stripe can only be had from there on.
+func (p *Peer) raise(first uint64) {
+	if first <= p.start || p.have.Next() >= first || first > stream.MaxSeq {
+		return
+	}
+	p.start = first
+	p.have.GiveUp(first)
+	for i := range p.stripes {
+		p.stripes[i].front = max(p.stripes[i].front, first)
+		p.advance(i)
+	}
+	p.out = append(p.out, Action{Kind: ActStart, Epoch: p.epoch, Seq: first})
+}
+
+// sawGroup remembers the first Seqs of the latest groups, in order.
+func (p *Peer) sawGroup(first uint64) {
+	n := p.nGroups
+	if n > 0 && p.groups[n-1] >= first {
+		return
+	}
+	if n == groupMemory {
+		copy(p.groups[:], p.groups[1:])
+		n--
+	}
+	p.groups[n] = first
+	p.nGroups = n + 1
+}
+
+// latestGroup returns the first Seq of the latest group that this peer takes whole.
+func (p *Peer) latestGroup() (uint64, bool) {
+	for i := p.nGroups - 1; i >= 0; i-- {
+		if g := p.groups[i]; g >= p.start && g >= p.have.Base() {
+			return g, true
+		}
+	}
+	return p.start, p.started && p.start >= p.have.Base()
+}
+
+func (p *Peer) sawEdge(edge uint64) {
+	if edge <= p.edge {
+		return
+	}
+	p.edge = edge
+	if p.nMarks > 0 && p.now-p.marks[p.nMarks-1].at < 20*time.Millisecond {
+		return
+	}
+	if p.nMarks == markCount {
+		copy(p.marks[:], p.marks[1:])
+		p.nMarks--
+	}
+	p.marks[p.nMarks] = mark{edge, p.now}
+	p.nMarks++
+}
+
+// age returns for how long object seq has been known to exist, at least.
+func (p *Peer) age(seq uint64) time.Duration {
+	for i := range p.nMarks {
+		if m := p.marks[i]; m.seq > seq {
+			return p.now - m.at
+		}
+	}
+	return 0
+}

@@ -1,0 +1,400 @@
+package overlay
+
+// This file answers: from whom is a stripe taken, and when is there a better one?
+
+import (
+	"slices"
+	"time"
+
+	"github.com/braidway/braidway/stream"
+)
+
+// MaxPath is the most peers in a path: with two children each, 2^64 viewers.
+const MaxPath = 64
+
+// raiseTime is for how long after the start a later stripe may still raise it.
+const raiseTime = 2 * time.Second
+
+// betterBy is how much better, in hops, a new parent must be: less than one
+// hop, more than the noise of round-trip times.
+const betterBy = 0.9
+
+// join subscribes the stripes that have no parent, wherever a neighbour can serve them.
+func (p *Peer) join() {
+	if p.cfg.Publisher || p.drained {
+		return
+	}
+	for i := range p.stripes {
+		if s := &p.stripes[i]; s.parent == 0 && s.try.to == 0 {
+			p.subscribeBest(i, whyJoin, 0)
+		}
+	}
+}
+
+// subscribeBest asks the best candidate but not to become parent of stripe i;
+// false: there is none now. Standbys come first when the stripe's parent failed:
+// their paths are known to be apart from it.
+func (p *Peer) subscribeBest(i int, why reason, not PeerID) bool {
+	s := &p.stripes[i]
+	if why != whyMove && p.started {
+		for _, id := range s.standbys {
+			if n := p.byID[id]; n != nil && id != not && p.eligible(n, i) && n.breaker.Allow(p.now) {
+				p.ask(n, i, why)
+				return true
+			}
+		}
+	}
+	best, _ := p.best(i, not, why != whyMove)
+	if best == nil || !best.breaker.Allow(p.now) {
+		return false
+	}
+	p.ask(best, i, why)
+	return true
+}
+
+// ask sends the one Subscribe that stripe i may have in flight.
+func (p *Peer) ask(n *neighbour, i int, why reason) {
+	s := &p.stripes[i]
+	wait := 2*n.rtt + answerTime
+	if !p.started {
+		wait = 2*n.rtt + joinAnswerTime
+	}
+	if why == whyMove {
+		wait = 2*n.rtt + moveTime
+	}
+	since := p.now
+	if s.episode.on {
+		since = s.episode.since
+	}
+	s.try = attempt{to: n.id, at: p.now + wait, why: why, since: since, latest: !p.started}
+	m := Subscribe{Stripe: uint8(i), Latest: !p.started, Epoch: p.haveEpoch()}
+	if p.started {
+		m.From = s.next
+		if why == whyMove {
+			m.From = max(s.front, s.next) // the old parent goes on meanwhile
+		}
+		m.Urgent = s.orphan || s.episode.on || s.leave != 0 && p.byID[s.parent] != nil && p.byID[s.parent].away
+	}
+	p.send(n.id, m)
+}
+
+// eligible says whether n may be asked for stripe i at all.
+func (p *Peer) eligible(n *neighbour, i int) bool {
+	if !n.ready || n.away || n.busy[i] > p.now || n.breaker.Open(p.now) ||
+		n.hi.Slots == 0 && !n.hi.Publisher || n.hi.Epoch == 0 || n.hi.Epoch < p.haveEpoch() ||
+		n.id == p.stripes[i].parent || p.childAt(i, n.id) >= 0 {
+		return false
+	}
+	if n.hi.Publisher {
+		return true
+	}
+	st, ok := n.of(i)
+	return ok && st.Depth > 0 && int(st.Depth) < MaxPath-1 && !slices.Contains(st.Path, p.self)
+}
+
+// cost is what n is worth as parent of stripe i, in hops; lower is better.
+func (p *Peer) cost(n *neighbour, i int, depth int) float64 {
+	c := float64(depth) + float64(n.rtt)/float64(20*time.Millisecond)
+	for o := range p.stripes {
+		if o != i && p.stripes[o].parent == n.id {
+			c += 0.75 // one death should touch one stripe
+		}
+	}
+	if !n.hi.Publisher && Home(n.id, p.cfg.Stripes) != i {
+		c++
+	}
+	if n.doubt != 0 && p.now-n.doubt < time.Minute {
+		c += 3
+	}
+	return c
+}
+
+// best returns the best eligible neighbour for stripe i but not, and its cost.
+// desperate also takes those who are not fed or have no free slot by their last word.
+func (p *Peer) best(i int, not PeerID, desperate bool) (*neighbour, float64) {
+	var top *neighbour
+	var least float64
+	for _, n := range p.nbrs {
+		if n.id == not || !p.eligible(n, i) {
+			continue
+		}
+		depth, fed := 1, true
+		if !n.hi.Publisher {
+			st, _ := n.of(i)
+			depth, fed = int(st.Depth), st.Fed
+		}
+		c := p.cost(n, i, depth)
+		if !fed || n.free == 0 {
+			if !desperate {
+				continue
+			}
+			if !fed {
+				c += 100
+			}
+			if n.free == 0 {
+				c += 4
+			}
+		}
+		if top == nil || c < least {
+			top, least = n, c
+		}
+	}
+	return top, least
+}
+
+// accepted makes n the parent of a stripe that asked for it.
+func (p *Peer) accepted(n *neighbour, m Accept) {
+	i := int(m.Stripe)
+	if i >= len(p.stripes) || len(m.Path) == 0 || len(m.Path) > MaxPath || m.Path[len(m.Path)-1] != n.id || m.Epoch == 0 || p.cfg.Publisher {
+		p.ban(n.id)
+		return
+	}
+	s := &p.stripes[i]
+	if s.parent == n.id {
+		p.setPath(i, m.Path)
+		return
+	}
+	// A parked request may be answered late: welcome where nothing else was found.
+	if s.try.to != n.id && (s.try.to != 0 || s.parent != 0) {
+		p.send(n.id, Unsubscribe{Stripe: m.Stripe})
+		return
+	}
+	try := s.try
+	s.try = attempt{}
+	n.breaker.Success()
+	if slices.Contains(m.Path, p.self) || p.childAt(i, n.id) >= 0 || p.started && m.Epoch < p.epoch {
+		p.loop(n, i)
+		return
+	}
+	if !p.started {
+		p.epoch, p.sure = m.Epoch, false
+		p.begin(m.Start)
+	} else if m.Epoch == p.epoch && m.Start > s.next {
+		if p.now-p.startAt < raiseTime && m.Start <= p.edge+uint64(p.cfg.Window) {
+			p.raise(m.Start)
+		}
+	}
+	old := s.parent
+	switch {
+	case old != 0 && try.why == whyMove:
+		s.old = old
+		p.stats.Moves++
+		p.trace(TraceMove, n.id, i, 0, p.now-try.since)
+	case old != 0:
+		p.giveUpParent(i)
+		fallthrough
+	case s.orphan:
+		p.stats.Switches++
+		p.trace(TraceSwitch, n.id, i, 0, p.now-s.episode.since)
+	default:
+		p.trace(TraceJoin, n.id, i, m.Start, 0)
+	}
+	s.parent, s.fresh, s.orphan, s.leave, s.starved = n.id, true, false, 0, 0
+	s.episode = episode{}
+	s.siblings, s.uncles = nil, nil
+	s.prog.Start(p.now+2*n.rtt, p.cfg.Beacon+n.rtt/4)
+	if s.next < s.front || s.next < p.edge {
+		p.repairAt = min(p.repairAt, p.now+holeDelay+n.rtt)
+		s.holeAt = p.now + n.rtt
+	}
+	p.setPath(i, m.Path)
+	if !p.wantsParents() {
+		p.find.Reset()
+		p.braidAt = min(p.braidAt, p.now+p.jitter(braidAfter))
+	}
+	p.answerParked(i)
+	p.statusAt = min(p.statusAt, p.now+p.jitter(40*time.Millisecond))
+}
+
+// loop turns down n, whose path runs through this peer or which is behind it.
+func (p *Peer) loop(n *neighbour, i int) {
+	p.stats.Loops++
+	p.trace(TraceLoop, n.id, i, 0, 0)
+	p.send(n.id, Unsubscribe{Stripe: uint8(i)})
+	n.busy[i] = p.now + p.jitter(time.Second)
+	p.retry(i)
+}
+
+// setPath takes the parent's path and passes it on when it is new.
+func (p *Peer) setPath(i int, parents []PeerID) {
+	s := &p.stripes[i]
+	if len(s.path) == len(parents)+1 && slices.Equal(s.path[:len(parents)], parents) {
+		return
+	}
+	path := make([]PeerID, 0, len(parents)+1)
+	s.path = append(append(path, parents...), p.self)
+	p.tellPath(i)
+}
+
+// pathChanged follows the parent's path, and leaves it when that closes a loop.
+func (p *Peer) pathChanged(n *neighbour, m Path) {
+	i := int(m.Stripe)
+	if i >= len(p.stripes) || len(m.Path) == 0 || len(m.Path) > MaxPath || m.Path[len(m.Path)-1] != n.id {
+		p.ban(n.id)
+		return
+	}
+	s := &p.stripes[i]
+	if s.parent != n.id {
+		return
+	}
+	if slices.Contains(m.Path, p.self) || len(m.Path) == MaxPath {
+		p.stats.Loops++
+		p.trace(TraceLoop, n.id, i, 0, 0)
+		p.send(n.id, Unsubscribe{Stripe: m.Stripe})
+		n.busy[i] = p.now + p.jitter(time.Second)
+		p.orphaned(i)
+		return
+	}
+	p.setPath(i, m.Path)
+}
+
+// refused takes the answer no: the next candidate is asked at once.
+func (p *Peer) refused(n *neighbour, m Refuse) {
+	i := int(m.Stripe)
+	if i >= len(p.stripes) {
+		p.ban(n.id)
+		return
+	}
+	wait := min(max(m.Wait, 100*time.Millisecond), 30*time.Second)
+	n.busy[i] = p.now + p.jitter(wait)
+	n.breaker.Success() // no is an answer
+	for _, id := range m.Alternatives[:min(len(m.Alternatives), maxAlternatives)] {
+		p.learn(Candidate{Peer: id, Source: SourcePeer})
+		if p.stripes[i].parent == 0 || p.stripes[i].leave != 0 {
+			p.dial(id)
+		}
+	}
+	if p.stripes[i].try.to == n.id {
+		p.stripes[i].try = attempt{}
+		p.retry(i)
+	}
+}
+
+// expireAttempt ends a Subscribe that was not answered in time.
+func (p *Peer) expireAttempt(i int) {
+	if s := &p.stripes[i]; s.try.to != 0 && p.now >= s.try.at {
+		p.attemptFailed(i)
+	}
+}
+
+// attemptFailed counts the failure against the neighbour and goes on with the next.
+func (p *Peer) attemptFailed(i int) {
+	s := &p.stripes[i]
+	if n := p.byID[s.try.to]; n != nil {
+		n.breaker.Failure(p.now)
+		n.busy[i] = p.now + p.jitter(time.Second)
+		p.send(n.id, Unsubscribe{Stripe: uint8(i)}) // its Accept may be on the way
+	}
+	s.try = attempt{}
+	p.retry(i)
+}
+
+// retry asks the next candidate of a stripe in need. A failed candidate is
+// busy for a while, so this ends; then the timers of the episode or of seek go on.
+func (p *Peer) retry(i int) {
+	s := &p.stripes[i]
+	switch {
+	case s.try.to != 0:
+	case s.parent == 0:
+		if !p.subscribeBest(i, whyJoin, 0) {
+			p.findAt = min(p.findAt, p.now+p.jitter(100*time.Millisecond))
+		}
+	case s.episode.on:
+		s.episode.next = p.now
+	}
+}
+
+// braid moves one stripe to a better parent, make before break.
+func (p *Peer) braid() {
+	if !p.started || p.cfg.Publisher || p.draining {
+		return
+	}
+	for i := range p.stripes {
+		if s := &p.stripes[i]; s.try.to != 0 || s.old != 0 || s.parent == 0 || s.episode.on {
+			return
+		}
+	}
+	at, gain := -1, betterBy
+	for i := range p.stripes {
+		s := &p.stripes[i]
+		n := p.byID[s.parent]
+		if n == nil {
+			continue
+		}
+		if _, c := p.best(i, 0, false); c > 0 {
+			if g := p.cost(n, i, len(s.path)-1) - c; g > gain {
+				at, gain = i, g
+			}
+		}
+	}
+	if at >= 0 && p.subscribeBest(at, whyMove, 0) {
+		p.braidAt = min(p.braidAt, p.now+p.jitter(braidAfter))
+	}
+}
+
+// leaveOld ends the old subscription: the new parent has begun.
+func (p *Peer) leaveOld(i int) {
+	s := &p.stripes[i]
+	if s.old != 0 {
+		p.send(s.old, Unsubscribe{Stripe: uint8(i)})
+		s.old = 0
+	}
+}
+
+// goAway is a parent's wish that this peer moves, in one stripe or all.
+func (p *Peer) goAway(n *neighbour, m GoAway) {
+	if m.Stripe != AllStripes && int(m.Stripe) >= len(p.stripes) {
+		p.ban(n.id)
+		return
+	}
+	if m.Stripe == AllStripes {
+		n.away = true
+	}
+	for _, id := range m.Alternatives[:min(len(m.Alternatives), maxAlternatives)] {
+		p.dial(id)
+	}
+	for i := range p.stripes {
+		if s := &p.stripes[i]; s.parent == n.id && (m.Stripe == AllStripes || int(m.Stripe) == i) {
+			n.busy[i] = p.now + max(m.Wait, 2*time.Second)
+			s.leave, s.leaveAt = p.now+m.Wait, p.now+p.jitter(30*time.Millisecond)
+		}
+	}
+	if m.Stripe == AllStripes {
+		p.chooseStandbys()
+	}
+}
+
+// leaveTick looks for another parent of a stripe that was asked to move.
+func (p *Peer) leaveTick(i int) {
+	s := &p.stripes[i]
+	if s.leave == 0 || p.now < s.leaveAt {
+		return
+	}
+	s.leaveAt = p.now + p.jitter(150*time.Millisecond)
+	switch {
+	case s.parent == 0 || p.now > s.leave+goAwayTime:
+		s.leave = 0 // nobody was found, and the parent still serves
+	case s.try.to == 0 && s.old == 0 && !s.episode.on:
+		if !p.subscribeBest(i, whyMove, s.parent) && !p.leaveToAnyone(i) {
+			p.widen()
+		}
+	}
+}
+
+// leaveToAnyone also takes candidates that look full, when the parent leaves altogether.
+func (p *Peer) leaveToAnyone(i int) bool {
+	if n := p.byID[p.stripes[i].parent]; n == nil || !n.away {
+		return false
+	}
+	if n, _ := p.best(i, p.stripes[i].parent, true); n != nil && n.breaker.Allow(p.now) {
+		p.ask(n, i, whyMove)
+		return true
+	}
+	return false
+}
+
+// firstOf returns the lowest Seq of stripe i that is at least seq.
+func (p *Peer) firstOf(i int, seq uint64) uint64 {
+	k := uint64(p.cfg.Stripes)
+	return min(seq, stream.MaxSeq) + (uint64(i)+k-seq%k)%k
+}

@@ -1,0 +1,327 @@
+package overlay
+
+// This file answers: how is what is missing fetched elsewhere, and what is
+// served to others? Hedges and repairs spend tokens, so that a network in
+// trouble is not pushed over.
+
+import (
+	"math/bits"
+	"slices"
+	"time"
+)
+
+// pull is one object asked for and not yet answered.
+type pull struct {
+	seq   uint64
+	to    PeerID
+	at    time.Duration // when it may be asked for again
+	tries uint8
+}
+
+// parked is a request of another peer that waits for us.
+type parked struct {
+	from   PeerID
+	stripe uint8
+	sub    bool // a Subscribe; else one object of a Pull
+	latest bool
+	urgent bool
+	seq    uint64
+	epoch  uint64
+	until  time.Duration
+}
+
+const (
+	pullBits = 32 // objects in one Pull
+	// maxPulls bounds what is in flight: a second of all stripes.
+	maxPulls = 128
+	// maxParked bounds parked requests, of all and of one peer.
+	maxParked     = 1024
+	maxParkedEach = 64
+	// parkTime is for how long a request is parked.
+	parkTime = 3 * time.Second
+	// servePerSecond bounds the objects served to one neighbour: a whole
+	// stream of 80 objects a second, and half of that for catching up.
+	servePerSecond = 120
+	// tooOld, beyond twice the buffer: nobody behind plays it any more.
+	tooOld = 2 * time.Second
+)
+
+// limit is up to where stripe i is expected to be there: what its parent said
+// it sent, or what must exist when the parent is in doubt.
+func (p *Peer) limit(i int) uint64 {
+	s := &p.stripes[i]
+	if s.parent == 0 || s.episode.on || s.starved != 0 {
+		return max(s.front, p.edge)
+	}
+	return s.front
+}
+
+// hedge pulls what stripe i misses, and what comes next, while its parent is in doubt.
+func (p *Peer) hedge(i int) {
+	if !p.started {
+		return
+	}
+	k := uint64(p.cfg.Stripes)
+	end := p.firstOf(i, max(p.stripes[i].front, p.edge)) + hedgeAhead*k
+	if n := p.pullFrom(i, end, true); n > 0 {
+		p.stats.Hedges++
+	}
+	p.repairAt = min(p.repairAt, p.now+pullAgain)
+}
+
+// repair pulls holes that have been there for a while, gives up those that
+// nobody can play any more, and plans its next run.
+func (p *Peer) repair() {
+	p.repairAt = never
+	if !p.started || p.cfg.Publisher {
+		return
+	}
+	for i := range p.stripes {
+		s := &p.stripes[i]
+		end := p.limit(i)
+		p.forget(i, end)
+		if s.next >= end {
+			continue
+		}
+		if s.next < s.front && p.now < s.holeAt+holeDelay {
+			p.repairAt = min(p.repairAt, s.holeAt+holeDelay)
+			continue
+		}
+		if p.pullFrom(i, end, false) > 0 {
+			p.stats.Repairs++
+		}
+		p.repairAt = min(p.repairAt, p.now+pullAgain/2)
+	}
+}
+
+// forget gives up holes of stripe i that are too old.
+func (p *Peer) forget(i int, end uint64) {
+	s := &p.stripes[i]
+	for s.next < end && p.age(s.next) > 2*p.cfg.Buffer+tooOld {
+		p.have.GiveUp(s.next + 1)
+		s.front = max(s.front, s.next+1)
+		p.advance(i)
+	}
+	if len(p.pulls) > 0 {
+		p.pulls = slices.DeleteFunc(p.pulls, func(u pull) bool { return p.have.Has(u.seq) || p.now-u.at > 2*time.Second })
+	}
+}
+
+// pullFrom asks for the missing objects of stripe i below end and returns how many.
+func (p *Peer) pullFrom(i int, end uint64, hedge bool) int {
+	s := &p.stripes[i]
+	k := uint64(p.cfg.Stripes)
+	total := 0
+	var to *neighbour
+	var m Pull
+	flush := func() {
+		if m.Bits != 0 {
+			p.send(to.id, m)
+			count := bits.OnesCount32(m.Bits)
+			total += count
+			kind := TraceRepair
+			if hedge {
+				kind = TraceHedge
+			}
+			p.trace(kind, to.id, i, uint64(count), 0)
+		}
+		m = Pull{}
+	}
+	for seq := s.next; seq < end && len(p.pulls) < maxPulls; seq += k {
+		if p.have.Has(seq) {
+			continue
+		}
+		tries := uint8(0)
+		at := slices.IndexFunc(p.pulls, func(u pull) bool { return u.seq == seq })
+		if at >= 0 {
+			if p.now < p.pulls[at].at {
+				continue
+			}
+			tries = p.pulls[at].tries
+		}
+		src := p.source(i, seq, int(tries))
+		if src == nil {
+			break
+		}
+		if !p.budget.Spend(int(p.objSize)) {
+			p.trace(TraceBudget, src.id, i, seq, 0)
+			break
+		}
+		if src != to || m.Bits == 0 || (seq-m.First)/k >= pullBits {
+			if m.Bits != 0 {
+				flush()
+			}
+			to, m = src, Pull{Epoch: p.epoch, First: seq}
+		}
+		m.Bits |= 1 << ((seq - m.First) / k)
+		u := pull{seq: seq, to: src.id, at: p.now + pullAgain + 2*src.rtt, tries: tries + 1}
+		if at >= 0 {
+			p.pulls[at] = u
+		} else {
+			p.pulls = append(p.pulls, u)
+		}
+	}
+	flush()
+	return total
+}
+
+// source picks whom to ask for seq: the stripe's standbys, the parent if it is
+// not in doubt, then others who are that far; each try takes the next.
+func (p *Peer) source(i int, seq uint64, tries int) *neighbour {
+	s := &p.stripes[i]
+	var all [16]*neighbour
+	n := 0
+	add := func(id PeerID) {
+		o := p.byID[id]
+		if o == nil || n == len(all) || !o.ready || o.hi.Epoch != p.epoch || slices.Contains(all[:n], o) {
+			return
+		}
+		all[n] = o
+		n++
+	}
+	trusted := s.parent != 0 && !s.episode.on && s.starved == 0
+	if trusted && tries > 0 {
+		add(s.parent) // it said that it sent this: perhaps it was only late
+	}
+	for _, id := range s.standbys {
+		add(id)
+	}
+	for o := range p.stripes {
+		if q := &p.stripes[o]; q.parent != s.parent && q.parent != 0 && !q.episode.on {
+			add(q.parent)
+		}
+	}
+	for _, o := range p.nbrs {
+		if st, ok := o.of(i); (ok && st.Fed && st.Depth > 0 || o.hi.Publisher) && o.id != s.parent && p.childAt(i, o.id) < 0 {
+			add(o.id)
+		}
+	}
+	if trusted {
+		add(s.parent)
+	}
+	if n == 0 {
+		return nil
+	}
+	return all[tries%n]
+}
+
+// pullAnswered ends the wait for seq.
+func (p *Peer) pullAnswered(seq uint64) {
+	for i := range p.pulls {
+		if p.pulls[i].seq == seq {
+			p.pulls[i] = p.pulls[len(p.pulls)-1]
+			p.pulls = p.pulls[:len(p.pulls)-1]
+			return
+		}
+	}
+}
+
+// missed takes the answer that objects do not come now.
+func (p *Peer) missed(n *neighbour, m Miss) {
+	if m.Epoch != p.epoch {
+		return
+	}
+	k := uint64(p.cfg.Stripes)
+	for b := m.Bits; b != 0; b &= b - 1 {
+		seq := m.First + uint64(bits.TrailingZeros32(b))*k
+		for i := range p.pulls {
+			u := &p.pulls[i]
+			if u.seq != seq || u.to != n.id {
+				continue
+			}
+			if m.Code == CodeNotYet { // parked there: give it the time, within bounds
+				u.at = p.now + min(max(m.Wait, pullAgain), time.Second)
+			} else {
+				u.at = p.now
+				p.repairAt = min(p.repairAt, p.now)
+			}
+		}
+	}
+}
+
+// pulled serves objects to a neighbour, at most so many a second.
+func (p *Peer) pulled(n *neighbour, m Pull) {
+	if p.now-n.servedAt >= time.Second {
+		n.served, n.servedAt = 0, p.now
+	}
+	k := uint64(p.cfg.Stripes)
+	var notYet, gone, busy uint32
+	for b := m.Bits; b != 0; b &= b - 1 {
+		bit := bits.TrailingZeros32(b)
+		seq := m.First + uint64(bit)*k
+		switch {
+		case seq < m.First || m.Epoch < p.epoch || p.started && m.Epoch == p.epoch && seq < p.have.Base():
+			gone |= 1 << bit
+		case n.served >= servePerSecond:
+			busy |= 1 << bit
+		case !p.started || m.Epoch != p.epoch || !p.have.Has(seq):
+			n.served++
+			notYet |= 1 << bit
+			p.park(parked{from: n.id, stripe: uint8(p.stripeOf(seq)), seq: seq, epoch: m.Epoch})
+		default:
+			n.served++
+			p.out = append(p.out, Action{Kind: ActServe, Peer: n.id, Stripe: uint8(p.stripeOf(seq)), Epoch: p.epoch, Seq: seq})
+		}
+	}
+	miss := func(code Code, set uint32, wait time.Duration) {
+		if set != 0 {
+			p.send(n.id, Miss{Code: code, Wait: wait, Epoch: m.Epoch, First: m.First, Bits: set})
+		}
+	}
+	miss(CodeNotYet, notYet, pullAgain)
+	miss(CodeGone, gone, 0)
+	miss(CodeBusy, busy, time.Second)
+}
+
+// park keeps a request until it can be answered, within bounds.
+func (p *Peer) park(k parked) {
+	p.parked = slices.DeleteFunc(p.parked, func(o parked) bool {
+		return p.now >= o.until || o.from == k.from && o.sub && k.sub && o.stripe == k.stripe
+	})
+	each := 0
+	for i := range p.parked {
+		if p.parked[i].from == k.from {
+			each++
+		}
+	}
+	if each >= maxParkedEach || len(p.parked) >= maxParked {
+		return
+	}
+	k.until = p.now + parkTime
+	if k.sub {
+		k.until = p.now + 10*parkTime // whoever waits for a stream waits long
+	}
+	p.parked = append(p.parked, k)
+}
+
+// serveParked sends object seq to those whose pull was parked.
+func (p *Peer) serveParked(seq uint64) {
+	for i := 0; i < len(p.parked); {
+		k := p.parked[i]
+		if k.sub || k.seq != seq || k.epoch != p.epoch {
+			i++
+			continue
+		}
+		p.parked = slices.Delete(p.parked, i, i+1)
+		if p.now < k.until && p.childAt(p.stripeOf(seq), k.from) < 0 {
+			p.out = append(p.out, Action{Kind: ActServe, Peer: k.from, Stripe: k.stripe, Epoch: p.epoch, Seq: seq})
+		}
+	}
+}
+
+// answerParked decides again about the subscriptions that waited for stripe i.
+func (p *Peer) answerParked(i int) {
+	var again []parked
+	p.parked = slices.DeleteFunc(p.parked, func(k parked) bool {
+		if k.sub && int(k.stripe) == i {
+			again = append(again, k)
+			return true
+		}
+		return false
+	})
+	for _, k := range again {
+		if n := p.byID[k.from]; n != nil && p.now < k.until {
+			p.subscribe(n, Subscribe{Stripe: k.stripe, Latest: k.latest, Urgent: k.urgent, Epoch: k.epoch, From: k.seq})
+		}
+	}
+}

@@ -1,0 +1,190 @@
+package overlay
+
+// This file answers: who is ready to replace the parent of each stripe?
+//
+// Measured in a prototype, half of 2,000 peers dying at once: with from the tree itself, the grandparent and the parent's siblings,
+// 99.7 % of the survivors lose nothing at 2 s of buffer; from the view alone 3 %.
+
+import (
+	"cmp"
+	"slices"
+	"time"
+)
+
+const (
+	// dialsPerLook bounds the connections opened for standbys in one look.
+	dialsPerLook = 4
+	// extraWatched is how many more than the wanted standbys are watched in a stripe.
+	extraWatched = 2
+)
+
+// option is a possible standby.
+type option struct {
+	id    PeerID
+	depth int
+	order int
+}
+
+// chooseStandbys looks over the standbys of all stripes: asks for the paths of
+// those who could be, and connects to those whom the tree names.
+func (p *Peer) chooseStandbys() {
+	if p.cfg.Publisher || p.drained {
+		return
+	}
+	masks := make(map[PeerID]uint32)
+	dials := dialsPerLook
+	for i := range p.stripes {
+		if p.stripes[i].parent == 0 && !p.stripes[i].orphan {
+			continue
+		}
+		p.pickStandbys(i)
+		dials = p.watchOptions(i, masks, dials)
+	}
+	for _, n := range p.nbrs {
+		if mask := masks[n.id]; n.ready && mask != n.watched {
+			n.watched = mask
+			p.send(n.id, Watch{Mask: mask})
+		}
+	}
+}
+
+// kinOf returns the peers whom the tree names for stripe i, best first.
+func (p *Peer) kinOf(i int) []PeerID {
+	s := &p.stripes[i]
+	var ids []PeerID
+	if len(s.path) >= 3 {
+		ids = append(ids, s.path[len(s.path)-3])
+	}
+	ids = append(ids, s.uncles...)
+	if len(s.path) == 2 { // under the publisher there is only the own row
+		ids = append(ids, s.siblings...)
+	}
+	return ids
+}
+
+// watchOptions marks in masks whom to watch for stripe i, and connects to kin.
+func (p *Peer) watchOptions(i int, masks map[PeerID]uint32, dials int) int {
+	want := p.cfg.Standbys + extraWatched
+	watch := func(n *neighbour) {
+		if want > 0 && p.eligible(n, i) && masks[n.id]&(1<<i) == 0 {
+			masks[n.id] |= 1 << i
+			want--
+		}
+	}
+	for _, id := range p.stripes[i].standbys {
+		if n := p.byID[id]; n != nil {
+			watch(n)
+		}
+	}
+	for _, id := range p.kinOf(i) {
+		if n := p.byID[id]; n != nil {
+			watch(n)
+		} else if dials > 0 && len(p.stripes[i].standbys) < p.cfg.Standbys && p.dial(id) {
+			dials--
+		}
+	}
+	for _, n := range p.nbrs {
+		if n.free > 0 {
+			watch(n)
+		}
+	}
+	for _, n := range p.nbrs {
+		watch(n)
+	}
+	return dials
+}
+
+// pickStandbys chooses for stripe i among the neighbours whose path is known:
+// those whom the tree names first, then by depth.
+func (p *Peer) pickStandbys(i int) {
+	s := &p.stripes[i]
+	kin := p.kinOf(i)
+	var opts []option
+	for _, n := range p.nbrs {
+		if !p.canStandBy(n, i) {
+			continue
+		}
+		o := option{id: n.id, depth: 1}
+		if st, ok := n.of(i); ok && !n.hi.Publisher {
+			o.depth = int(st.Depth)
+		}
+		if !slices.Contains(kin, n.id) {
+			o.order = 1
+		}
+		if n.free == 0 {
+			o.order += 2
+		}
+		if n.doubt != 0 && p.now-n.doubt < time.Minute {
+			o.order += 4
+		}
+		opts = append(opts, o)
+	}
+	slices.SortFunc(opts, func(a, b option) int {
+		return cmp.Or(cmp.Compare(a.order, b.order), cmp.Compare(a.depth, b.depth), cmp.Compare(a.id^p.self, b.id^p.self))
+	})
+	s.standbys = s.standbys[:0]
+	for _, o := range opts[:min(len(opts), p.cfg.Standbys)] {
+		s.standbys = append(s.standbys, o.id)
+	}
+}
+
+// canStandBy says whether n could replace the parent of stripe i when that dies.
+func (p *Peer) canStandBy(n *neighbour, i int) bool {
+	s := &p.stripes[i]
+	if n.id == s.parent || !p.eligible(n, i) {
+		return false
+	}
+	if n.hi.Publisher {
+		return true
+	}
+	st, ok := n.of(i)
+	if !ok || !st.Fed || len(st.Path) == 0 {
+		return false
+	}
+	// Behind the publisher everybody is: that cannot be avoided.
+	return s.parent == 0 || s.parent == st.Path[0] || !slices.Contains(st.Path, s.parent)
+}
+
+// kin takes what the parent says about who else is in the tree.
+func (p *Peer) kin(n *neighbour, m Kin) {
+	i := int(m.Stripe)
+	if i >= len(p.stripes) {
+		p.ban(n.id)
+		return
+	}
+	s := &p.stripes[i]
+	if s.parent != n.id {
+		return
+	}
+	own := func(ids []PeerID) []PeerID {
+		ids = slices.Clone(ids[:min(len(ids), maxAlternatives)])
+		return slices.DeleteFunc(ids, func(id PeerID) bool { return id == p.self || id == 0 })
+	}
+	old := s.siblings
+	s.siblings, s.uncles = own(m.Siblings), own(m.Uncles)
+	for _, ids := range [][]PeerID{s.siblings, s.uncles} {
+		for _, id := range ids {
+			p.learn(Candidate{Peer: id, Source: SourcePeer})
+		}
+	}
+	if !slices.Equal(old, s.siblings) && len(s.children) > 0 {
+		s.kinAt = min(s.kinAt, p.now+p.jitter(kinEvery)) // our siblings are their uncles
+	}
+	p.standAt = min(p.standAt, p.now+p.jitter(50*time.Millisecond))
+}
+
+// standbysChanged follows a standby's new status.
+func (p *Peer) standbysChanged(n *neighbour) {
+	if n.watched == 0 {
+		return
+	}
+	for i := range p.stripes {
+		if n.watched&(1<<i) != 0 {
+			is := slices.Contains(p.stripes[i].standbys, n.id)
+			if is != p.canStandBy(n, i) && (is || len(p.stripes[i].standbys) < p.cfg.Standbys) {
+				p.standAt = min(p.standAt, p.now)
+				return
+			}
+		}
+	}
+}

@@ -1,0 +1,150 @@
+package overlay
+
+// This file answers: what happens when a parent falls silent or stands still?
+//
+// Silent (gone, or its link is): at the first suspicion what is missing is
+// pulled from the standby; when the silence lasts, the standby is subscribed
+// from the first missing object; when it accepts, the old parent is dropped.
+// One episode and its one timer own all of this. Standing still (starved): it
+// repairs itself; what is due is pulled elsewhere, and it is left when that lasts.
+
+import (
+	"time"
+
+	"github.com/braidway/braidway/failover"
+)
+
+const (
+	// episodeTries bounds the candidates asked in one episode; then the stripe
+	// has no parent and the timer of seek goes on.
+	episodeTries = 8
+	// hedgeAhead is how many objects beyond the known edge a hedge asks for:
+	// about the time that a subscription takes.
+	hedgeAhead = 2
+)
+
+// watchParent runs the episode of stripe i.
+func (p *Peer) watchParent(i int) {
+	s := &p.stripes[i]
+	if s.parent == 0 {
+		return
+	}
+	if !s.episode.on {
+		if p.now < s.prog.SuspectAt(p.progress()) {
+			return
+		}
+		silence := p.now - s.prog.Last()
+		s.episode = episode{on: true, since: p.now, next: p.now + confirmTime,
+			wait: failover.Backoff{Base: 200 * time.Millisecond, Cap: 2 * time.Second, Floor: 30 * time.Millisecond}}
+		p.stats.Suspects++
+		p.trace(TraceSuspect, s.parent, i, 0, silence)
+		p.hedge(i)
+		return
+	}
+	if p.now < s.episode.next {
+		return
+	}
+	if s.try.to != 0 && s.try.why != whyMove {
+		s.episode.next = s.try.at
+		return
+	}
+	s.try = attempt{}
+	if s.episode.tries >= episodeTries {
+		p.orphaned(i)
+		return
+	}
+	s.episode.tries++
+	if p.subscribeBest(i, whySwitch, s.parent) {
+		s.episode.next = s.try.at
+		return
+	}
+	p.widen()
+	s.episode.next = p.now + s.episode.wait.Next(p.rng)
+}
+
+// cancelEpisode: the suspected parent came back before it was replaced.
+func (p *Peer) cancelEpisode(i int) {
+	s := &p.stripes[i]
+	p.stats.Cancels++
+	p.trace(TraceCancel, s.parent, i, 0, p.now-s.episode.since)
+	s.prog.Doubt(p.now)
+	if s.try.to != 0 && s.try.why == whySwitch {
+		p.send(s.try.to, Unsubscribe{Stripe: uint8(i)})
+		s.try = attempt{}
+	}
+	s.episode = episode{}
+}
+
+// giveUpParent ends the subscription to the failed parent. It stays known, and
+// is worth less for a while.
+func (p *Peer) giveUpParent(i int) {
+	s := &p.stripes[i]
+	if n := p.byID[s.parent]; n != nil {
+		n.doubt = p.now
+		p.send(n.id, Unsubscribe{Stripe: uint8(i)})
+	}
+	p.trace(TraceGone, s.parent, i, 0, p.now-s.prog.Last())
+	s.parent = 0
+	if s.old != 0 { // it had not even begun: the one before may still send
+		p.send(s.old, Unsubscribe{Stripe: uint8(i)})
+		s.old = 0
+	}
+}
+
+// orphaned leaves stripe i without a parent and looks for one at once. Its
+// path stays as it was, to tell loops by.
+func (p *Peer) orphaned(i int) {
+	s := &p.stripes[i]
+	since := p.now
+	if s.episode.on {
+		since = s.episode.since
+	}
+	if s.parent != 0 {
+		p.giveUpParent(i)
+	}
+	p.trace(TraceOrphan, 0, i, s.next, 0)
+	s.episode = episode{since: since}
+	s.orphan, s.leave, s.starved = true, 0, 0
+	if s.try.to == 0 {
+		p.retry(i)
+	} else {
+		s.try.why = whyJoin
+	}
+	p.hedge(i)
+}
+
+// parentLost is orphaned for a connection that failed: no doubt is left.
+func (p *Peer) parentLost(i int) {
+	s := &p.stripes[i]
+	if s.old != 0 && s.fresh && p.byID[s.old] != nil {
+		// The new parent was lost before it began: stay with the old.
+		s.parent, s.old, s.fresh = s.old, 0, false
+		s.prog.Start(p.now, p.cfg.Beacon)
+		s.episode = episode{}
+		return
+	}
+	p.orphaned(i)
+}
+
+// noticeStarved runs at a parent's sign of life: is it alive but standing still?
+func (p *Peer) noticeStarved(i int) {
+	s := &p.stripes[i]
+	if s.prog.Level(p.now, p.edge, p.progress()) != failover.Starved {
+		s.starved = 0
+		return
+	}
+	if s.starved == 0 {
+		s.starved = p.now
+		p.trace(TraceStarved, s.parent, i, s.prog.Position(), 0)
+	}
+	p.repairAt = min(p.repairAt, p.now)
+	if p.now-s.starved > starvedMove && s.try.to == 0 && s.old == 0 {
+		if n := p.byID[s.parent]; n != nil {
+			n.busy[i] = p.now + p.jitter(starvedMove)
+		}
+		s.starved = p.now // once in a while, not at every beacon
+		if n, _ := p.best(i, s.parent, false); n != nil && n.breaker.Allow(p.now) {
+			p.ask(n, i, whyMove)
+		}
+	}
+}

@@ -1,0 +1,368 @@
+package overlay
+
+// This file answers: whom does a peer know, to whom is it connected, and how
+// does that stay fresh? HyParView's idea (Leitão, Pereira, Rodrigues, DSN
+// 2007): a small active set with connections, a larger passive one, shuffles.
+
+import (
+	"slices"
+	"time"
+
+	"github.com/braidway/braidway/failover"
+)
+
+// neighbour is a peer with an open control exchange.
+type neighbour struct {
+	id       PeerID
+	ready    bool // its Hello is here
+	hi       Hello
+	rtt      time.Duration
+	since    time.Duration
+	heard    time.Duration
+	free     uint16
+	stripes  []StripeStatus // its latest word about every stripe
+	watching uint32         // stripes of which it wants to know our path
+	watched  uint32         // stripes of which we asked its path
+	away     bool           // it is leaving
+	busy     []time.Duration
+	breaker  failover.Breaker
+	served   int           // objects served to it since servedAt
+	servedAt time.Duration // start of the running second
+	doubt    time.Duration // when it was last given up as a parent, 0: never
+}
+
+// known is an entry of the passive set.
+type known struct {
+	Candidate
+	dialing bool
+	again   time.Duration // not dialled before
+	fails   uint8
+}
+
+type ban struct {
+	id    PeerID
+	until time.Duration
+}
+
+const (
+	banTime      = 10 * time.Minute // guess: longer than most views of a stream
+	dialTime     = 5 * time.Second
+	subnetLimit  = 6 // of one subnet in the view (guess)
+	shuffleCount = 6
+	maxBans      = 256
+)
+
+func (p *Peer) isBanned(id PeerID) bool {
+	for _, b := range p.banned {
+		if b.id == id && p.now < b.until {
+			return true
+		}
+	}
+	return false
+}
+
+func (p *Peer) ban(id PeerID) {
+	if id == 0 || id == p.self {
+		return
+	}
+	p.out = append(p.out, Action{Kind: ActBan, Peer: id, Wait: banTime})
+	p.lost(id)
+	p.banned = slices.DeleteFunc(p.banned, func(b ban) bool { return b.id == id || p.now >= b.until })
+	if len(p.banned) == maxBans {
+		p.banned = p.banned[1:]
+	}
+	p.banned = append(p.banned, ban{id, p.now + banTime})
+	p.view = slices.DeleteFunc(p.view, func(k known) bool { return k.Peer == id })
+}
+
+// learn adds a candidate to the view; a full view forgets a random entry that is not connected.
+func (p *Peer) learn(c Candidate) {
+	if c.Peer == 0 || c.Peer == p.self || p.isBanned(c.Peer) {
+		return
+	}
+	same := 0
+	for i := range p.view {
+		if v := &p.view[i]; v.Peer == c.Peer {
+			v.Source = min(v.Source, c.Source)
+			if c.Source < SourcePeer {
+				v.again = min(v.again, p.now) // rendezvous saw it again: its time-out is over
+			}
+			return
+		} else if c.Subnet != 0 && v.Subnet == c.Subnet {
+			same++
+		}
+	}
+	if same >= subnetLimit {
+		return
+	}
+	if len(p.view) >= p.cfg.View {
+		i := p.rng.IntN(len(p.view))
+		if p.byID[p.view[i].Peer] != nil || p.view[i].dialing {
+			return
+		}
+		p.view = slices.Delete(p.view, i, i+1)
+	}
+	p.view = append(p.view, known{Candidate: c})
+}
+
+func (p *Peer) candidates(cs []Candidate) {
+	for _, c := range cs {
+		p.learn(c)
+	}
+	p.widen()
+}
+
+// dial connects to peer id unless that is under way, done or pointless; true: it does.
+func (p *Peer) dial(id PeerID) bool {
+	if p.byID[id] != nil || id == p.self || p.isBanned(id) {
+		return false
+	}
+	p.learn(Candidate{Peer: id, Source: SourcePeer})
+	for i := range p.view {
+		v := &p.view[i]
+		if v.Peer != id {
+			continue
+		}
+		if p.now < v.again {
+			return false
+		}
+		v.dialing, v.again = true, p.now+dialTime
+		p.out = append(p.out, Action{Kind: ActConnect, Peer: id})
+		return true
+	}
+	return false
+}
+
+// widen connects to more known peers while there are too few neighbours.
+func (p *Peer) widen() {
+	want := p.cfg.Neighbours - len(p.nbrs)
+	if p.cfg.Publisher {
+		want = 2 - len(p.nbrs)
+	}
+	for i := range p.view {
+		if v := &p.view[i]; v.dialing && p.now < v.again {
+			want--
+		}
+	}
+	for _, at := range p.rng.Perm(len(p.view)) {
+		if want <= 0 {
+			return
+		}
+		v := p.view[at]
+		if p.byID[v.Peer] == nil && p.now >= v.again {
+			if p.dial(v.Peer) {
+				want--
+			}
+		}
+	}
+}
+
+func (p *Peer) connected(id PeerID, rtt time.Duration) {
+	if p.isBanned(id) || id == p.self || id == 0 {
+		p.out = append(p.out, Action{Kind: ActDisconnect, Peer: id})
+		return
+	}
+	if n := p.byID[id]; n != nil {
+		p.lost(id) // a new exchange replaces the old: what was agreed on that is void
+	}
+	p.learn(Candidate{Peer: id, Source: SourcePeer})
+	for i := range p.view {
+		if v := &p.view[i]; v.Peer == id {
+			v.dialing, v.fails, v.again = false, 0, 0
+		}
+	}
+	n := &neighbour{id: id, rtt: rtt, since: p.now, heard: p.now, busy: make([]time.Duration, p.cfg.Stripes)}
+	at, _ := slices.BinarySearchFunc(p.nbrs, id, func(n *neighbour, id PeerID) int {
+		switch {
+		case n.id < id:
+			return -1
+		case n.id > id:
+			return 1
+		}
+		return 0
+	})
+	p.nbrs = slices.Insert(p.nbrs, at, n)
+	p.byID[id] = n
+	p.send(id, Hello{Publisher: p.cfg.Publisher, Draining: p.draining, Slots: uint16(min(p.slots, 65535)), Epoch: p.haveEpoch(), Edge: p.edge})
+}
+
+// haveEpoch is the epoch of which this peer has something, or 0.
+func (p *Peer) haveEpoch() uint64 {
+	if p.started {
+		return p.epoch
+	}
+	return 0
+}
+
+func (p *Peer) hello(n *neighbour, m Hello) {
+	n.ready, n.hi, n.away = true, m, m.Draining
+	n.free = m.Slots
+	p.tell(n)
+	p.join()
+}
+
+func (p *Peer) status(n *neighbour, m Status) {
+	n.hi.Epoch, n.hi.Edge, n.away, n.free = m.Epoch, m.Edge, m.Draining, m.Free
+	n.stripes = m.Stripes
+	n.ready = true
+	p.standbysChanged(n)
+	p.join()
+}
+
+// of returns the neighbour's latest word about stripe i.
+func (n *neighbour) of(i int) (StripeStatus, bool) {
+	for _, s := range n.stripes {
+		if int(s.Stripe) == i {
+			return s, true
+		}
+	}
+	return StripeStatus{}, false
+}
+
+// lost handles the end of an exchange, or of an attempt to open one.
+func (p *Peer) lost(id PeerID) {
+	for i := range p.view {
+		if v := &p.view[i]; v.Peer == id {
+			v.dialing = false
+			v.fails = min(v.fails+1, 6)
+			v.again = p.now + p.jitter(time.Second<<v.fails)
+			if v.fails == 6 {
+				p.view = slices.Delete(p.view, i, i+1)
+			}
+			break
+		}
+	}
+	n := p.byID[id]
+	if n == nil {
+		return
+	}
+	delete(p.byID, id)
+	p.nbrs = slices.DeleteFunc(p.nbrs, func(o *neighbour) bool { return o == n })
+	p.parked = slices.DeleteFunc(p.parked, func(k parked) bool { return k.from == id })
+	for i := range p.stripes {
+		s := &p.stripes[i]
+		s.children = slices.DeleteFunc(s.children, func(c child) bool { return c.id == id })
+		s.standbys = slices.DeleteFunc(s.standbys, func(b PeerID) bool { return b == id })
+		if s.old == id {
+			s.old = 0
+		}
+		if s.try.to == id {
+			p.attemptFailed(i)
+		}
+	}
+	for i := range p.stripes {
+		if p.stripes[i].parent == id {
+			p.parentLost(i)
+		}
+	}
+	p.standAt = min(p.standAt, p.now+50*time.Millisecond)
+	p.checkDrained()
+}
+
+// dropSilent ends the neighbourhood with peers that say nothing at all, and
+// with those that nobody needs when there are too many.
+func (p *Peer) dropSilent() {
+	idle := len(p.nbrs) - 2*p.cfg.Neighbours - p.cfg.Standbys*p.cfg.Stripes
+	for _, n := range slices.Clone(p.nbrs) {
+		silent := p.now-n.heard > silentLimit
+		if !silent && (idle <= 0 || p.needed(n) || p.now-n.since < silentLimit) {
+			continue
+		}
+		if !silent {
+			idle--
+		}
+		p.out = append(p.out, Action{Kind: ActDisconnect, Peer: n.id})
+		p.lost(n.id)
+	}
+}
+
+func (p *Peer) needed(n *neighbour) bool {
+	if n.watching != 0 || n.watched != 0 {
+		return true
+	}
+	for i := range p.stripes {
+		s := &p.stripes[i]
+		if s.parent == n.id || s.try.to == n.id || s.old == n.id || p.childAt(i, n.id) >= 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// tell sends a Status to n.
+func (p *Peer) tell(n *neighbour) {
+	if !n.ready {
+		return
+	}
+	m := Status{Draining: p.draining, Free: uint16(max(0, min(p.room(false), 65535))), Epoch: p.haveEpoch(), Edge: p.edge}
+	m.Stripes = make([]StripeStatus, len(p.stripes))
+	for i := range p.stripes {
+		s := &p.stripes[i]
+		st := StripeStatus{Stripe: uint8(i), Fed: p.fed(i), Depth: uint8(min(len(s.path), 255)), Position: s.next}
+		if n.watching&(1<<i) != 0 {
+			st.Path = s.path
+		}
+		m.Stripes[i] = st
+	}
+	p.send(n.id, m)
+}
+
+// fed says whether stripe i has a parent that is not in doubt.
+func (p *Peer) fed(i int) bool {
+	s := &p.stripes[i]
+	return p.cfg.Publisher || s.parent != 0 && !s.episode.on && len(s.path) > 0
+}
+
+func (p *Peer) sendStatus() {
+	for _, n := range p.nbrs {
+		p.tell(n)
+	}
+}
+
+// sample returns up to count known peers in random order, without peer not.
+func (p *Peer) sample(count int, not PeerID) []PeerID {
+	var ids []PeerID
+	for _, at := range p.rng.Perm(len(p.view)) {
+		if v := p.view[at]; v.Peer != not && v.fails == 0 && len(ids) < count {
+			ids = append(ids, v.Peer)
+		}
+	}
+	return ids
+}
+
+func (p *Peer) shuffle() {
+	if len(p.nbrs) > 0 {
+		n := p.nbrs[p.rng.IntN(len(p.nbrs))]
+		if n.ready {
+			p.send(n.id, Shuffle{Peers: p.sample(shuffleCount, n.id)})
+		}
+	}
+	p.widen()
+}
+
+func (p *Peer) shuffled(n *neighbour, m Shuffle) {
+	if !m.Reply {
+		p.send(n.id, Shuffle{Reply: true, Peers: p.sample(shuffleCount, n.id)})
+	}
+	for _, id := range m.Peers {
+		p.learn(Candidate{Peer: id, Source: SourcePeer})
+	}
+}
+
+// wantsParents says whether some stripe has no parent.
+func (p *Peer) wantsParents() bool {
+	for i := range p.stripes {
+		if p.stripes[i].parent == 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// seek asks rendezvous for candidates, with backoff: the retry's one owner.
+func (p *Peer) seek() {
+	p.findAt = p.now + p.find.Next(p.rng)
+	p.out = append(p.out, Action{Kind: ActFind})
+	p.widen()
+	p.join()
+}
