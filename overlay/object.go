@@ -69,7 +69,11 @@ func (p *Peer) advance(i int) {
 		s.holeAt = p.now
 	}
 	if s.next < s.front && !p.cfg.Publisher {
-		p.repairAt = min(p.repairAt, s.holeAt+holeDelay)
+		at := s.holeAt + holeDelay
+		if at <= p.now { // it was tried: the next run is planned, or soon
+			at = p.now + pullAgain/2
+		}
+		p.repairAt = min(p.repairAt, at)
 	}
 }
 
@@ -206,7 +210,7 @@ func (p *Peer) sawEdge(edge uint64) {
 		return
 	}
 	p.edge = edge
-	if p.nMarks > 0 && p.now-p.marks[p.nMarks-1].at < 20*time.Millisecond {
+	if p.nMarks > 0 && p.now-p.marks[p.nMarks-1].at < p.oldAge()/(markCount-8) {
 		return
 	}
 	if p.nMarks == markCount {
@@ -216,6 +220,9 @@ func (p *Peer) sawEdge(edge uint64) {
 	p.marks[p.nMarks] = mark{edge, p.now}
 	p.nMarks++
 }
+
+// oldAge is the age at which nobody behind plays an object any more.
+func (p *Peer) oldAge() time.Duration { return 2*p.cfg.Buffer + tooOld }
 
 // age returns for how long object seq has been known to exist, at least.
 func (p *Peer) age(seq uint64) time.Duration {

@@ -234,7 +234,7 @@ func (p *Peer) Deadline() time.Duration {
 			d = min(d, s.prog.SuspectAt(p.progress()))
 		}
 	}
-	p.due = d
+	p.due = max(d, p.now) // what was due before this call cannot be late because of a stop
 	return d
 }
 

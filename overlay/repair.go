@@ -97,7 +97,7 @@ func (p *Peer) repair() {
 // forget gives up holes of stripe i that are too old.
 func (p *Peer) forget(i int, end uint64) {
 	s := &p.stripes[i]
-	for s.next < end && p.age(s.next) > 2*p.cfg.Buffer+tooOld {
+	for s.next < end && p.age(s.next) > p.oldAge() {
 		p.have.GiveUp(s.next + 1)
 		s.front = max(s.front, s.next+1)
 		p.advance(i)
