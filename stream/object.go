@@ -1,163 +1,215 @@
 package stream
 
-// This file answers: what is an object, and which bytes is it on the wire?
-// PROTOCOL.md, "Object", is the same in words.
+// This file answers: what is an object, and what are its bytes?
 
 import (
 	"encoding/binary"
-	"errors"
 	"fmt"
-	"math/bits"
 )
 
-// Flags of an object.
+// Flags mark objects that are not plain bytes of the stream.
 type Flags uint8
 
-// Flags of an object; the other bits must be zero.
+// The flags. An object has at most one.
 const (
-	// FlagPreamble: the payload is decoder set-up (for MPEG-TS: tables), to be
-	// played only when playback starts at this group.
+	// FlagPreamble: the payload is decoder tables; it is played only when
+	// playback starts at this object's group.
 	FlagPreamble Flags = 1 << iota
-	// FlagEnd: the last object of the stream.
+	// FlagEnd: the last object of the stream; the payload may be empty.
 	FlagEnd
-
-	knownFlags = FlagPreamble | FlagEnd
+	// FlagParity: the payload is a parity shard (see [RowDecoder]) and Seq
+	// counts parity objects, not objects of the stream.
+	FlagParity
 )
+
+const wireVersion = 1
+
+// String returns the flag's name, for logs.
+func (f Flags) String() string {
+	switch f {
+	case 0:
+		return "data"
+	case FlagPreamble:
+		return "preamble"
+	case FlagEnd:
+		return "end"
+	case FlagParity:
+		return "parity"
+	}
+	return fmt.Sprintf("flags(%#x)", uint8(f))
+}
 
 // Header says what an object is and where it belongs.
 type Header struct {
-	Epoch      uint64 // publisher's term, at least 1
-	Seq        uint64 // number of the object; never skips inside an epoch
-	Group      uint64 // number of the group
-	GroupFirst uint64 // Seq of the group's first object
-	Time       int64  // publisher's clock when it was cut, µs since 1970, not negative
+	Epoch      uint64 // the publisher's term, 1 to MaxEpoch
+	Seq        uint64 // number within the epoch, from 0, never skipping
+	Group      uint64 // number of the group within the epoch, from 0
+	GroupFirst uint64 // Seq of the group's first object, at most Seq
+	Time       int64  // publisher clock when the object was cut, µs since the Unix epoch
 	Flags      Flags
 }
 
-// GroupStart says whether a decoder can start at this object.
+// Stripe returns the stripe, of k data stripes, that carries the object; 0 when k < 2.
+func (h Header) Stripe(k int) int {
+	if k < 2 {
+		return 0
+	}
+	return int(h.Seq % uint64(k))
+}
+
+// GroupStart reports whether the object is the first of its group.
 func (h Header) GroupStart() bool { return h.Seq == h.GroupFirst }
+
+// check returns the first field that no writer may produce.
+func (h Header) check(payload int) (field string, kind error, detail string) {
+	top := MaxPayload
+	if h.Flags == FlagParity {
+		top = MaxParityPayload
+	}
+	low := 1
+	if h.Flags == FlagEnd {
+		low = 0
+	}
+	switch {
+	case h.Flags != 0 && h.Flags != FlagPreamble && h.Flags != FlagEnd && h.Flags != FlagParity:
+		return "flags", ErrMalformed, fmt.Sprintf("%#x, allowed is one of 1, 2 and 4 or none", uint8(h.Flags))
+	case h.Epoch == 0 || h.Epoch > MaxEpoch:
+		return "epoch", ErrLimit, fmt.Sprintf("%d, allowed is 1 to %d", h.Epoch, uint64(MaxEpoch))
+	case h.Group > MaxSeq:
+		return "group", ErrLimit, fmt.Sprintf("%d, allowed is 0 to %d", h.Group, uint64(MaxSeq))
+	case h.Seq > MaxSeq:
+		return "seq", ErrLimit, fmt.Sprintf("%d, allowed is 0 to %d", h.Seq, uint64(MaxSeq))
+	case h.GroupFirst > h.Seq:
+		return "group first", ErrLimit, fmt.Sprintf("%d, allowed is 0 to the object's seq, %d", h.GroupFirst, h.Seq)
+	case h.Time < 0 || h.Time > MaxTime:
+		return "time", ErrLimit, fmt.Sprintf("%d, allowed is 0 to %d", h.Time, int64(MaxTime))
+	case payload < low || payload > top:
+		return "payload length", ErrLimit, fmt.Sprintf("%d, allowed is %d to %d", payload, low, top)
+	}
+	return "", nil, ""
+}
 
 // Object is the unit that is sent, verified, forwarded and repaired.
 type Object struct {
 	Header
-	Payload []byte // at most MaxPayload
+	Payload []byte // at most MaxPayload bytes; a parity object's at most MaxParityPayload
 }
 
-// Parsed is an object as it stands in its wire bytes; it keeps them alive.
+// Auth is the authentication section of an object: its place in a signed batch.
+type Auth struct {
+	Count     uint8  // objects in the batch, 1 to MaxBatch
+	Index     uint8  // place of this object in it, below Count
+	Proof     []byte // Merkle proof, lowest level first, 32 bytes each
+	Signature []byte // ed25519 over the batch (64 bytes)
+}
+
+// Parsed is an object together with the bytes it was read from. Payload and
+// Auth are parts of Wire: whoever keeps one keeps all. None may be written to.
 type Parsed struct {
 	Object
-	Wire   []byte // all of it, as received
-	signed int    // length of the part that is hashed: header and payload
-	leaves uint8
-	index  uint8
-	proof  []byte // 32 bytes each
-	sig    []byte // 64 bytes
+	Auth Auth
+	Wire []byte // the complete encoded object, the same on every hop
+
+	signed int // bytes of header and payload at the front of Wire
 }
 
 // AuthSize returns the bytes of the authentication section.
 func (p *Parsed) AuthSize() int { return len(p.Wire) - p.signed }
 
-// Errors of ParseObject.
-var (
-	ErrShort  = errors.New("stream: object is cut short")
-	ErrFormat = errors.New("stream: object is malformed")
-)
+// AppendObject appends the encoded object to b. The error is a *[WireError]
+// that names the field that is outside its range.
+func AppendObject(b []byte, o Object, a Auth) ([]byte, error) {
+	if field, kind, detail := o.check(len(o.Payload)); kind != nil {
+		return b, &WireError{What: "object", Field: field, Kind: kind, Detail: detail}
+	}
+	if err := a.check(); err != nil {
+		return b, err
+	}
+	return appendAuth(appendSigned(b, o), a), nil
+}
 
-// objectVersion stands in the upper half of the first byte.
-const objectVersion = 1
+func (a Auth) check() error {
+	bad := func(field, format string, args ...any) error {
+		return &WireError{What: "object", Field: field, Kind: ErrLimit, Detail: fmt.Sprintf(format, args...)}
+	}
+	switch {
+	case a.Count < 1 || a.Count > MaxBatch:
+		return bad("batch size", "%d, allowed is 1 to %d", a.Count, MaxBatch)
+	case a.Index >= a.Count:
+		return bad("batch index", "%d, allowed is 0 to %d", a.Index, a.Count-1)
+	case len(a.Proof) != hashSize*proofLen(int(a.Index), int(a.Count)):
+		return bad("proof", "%d bytes, object %d of %d has %d", len(a.Proof), a.Index, a.Count, hashSize*proofLen(int(a.Index), int(a.Count)))
+	case len(a.Signature) != signatureSize:
+		return bad("signature", "%d bytes, a signature has %d", len(a.Signature), signatureSize)
+	}
+	return nil
+}
 
-func appendUnsigned(b []byte, o *Object) []byte {
-	b = append(b, objectVersion<<4|byte(o.Flags))
+// appendSigned appends header and payload: what a leaf hash covers.
+func appendSigned(b []byte, o Object) []byte {
+	b = append(b, wireVersion<<4|byte(o.Flags))
 	b = binary.AppendUvarint(b, o.Epoch)
-	b = binary.AppendUvarint(b, o.Seq)
-	b = binary.AppendUvarint(b, o.Seq-o.GroupFirst)
 	b = binary.AppendUvarint(b, o.Group)
+	b = binary.AppendUvarint(b, o.GroupFirst)
+	b = binary.AppendUvarint(b, o.Seq-o.GroupFirst)
 	b = binary.AppendUvarint(b, uint64(o.Time))
 	b = binary.AppendUvarint(b, uint64(len(o.Payload)))
 	return append(b, o.Payload...)
 }
 
-// proofLen returns the number of hashes in the audit path of leaf i of n
-// (RFC 6962, section 2.1.1).
-func proofLen(i, n int) int {
-	count := 0
-	for n > 1 {
-		split := 1 << (bits.Len(uint(n-1)) - 1)
-		if i < split {
-			n = split
-		} else {
-			i, n = i-split, n-split
-		}
-		count++
-	}
-	return count
-}
-
-// uvarint reads one minimally encoded varint.
-func uvarint(b []byte) (v uint64, rest []byte, err error) {
-	v, n := binary.Uvarint(b)
-	switch {
-	case n == 0:
-		return 0, nil, ErrShort
-	case n < 0:
-		return 0, nil, fmt.Errorf("%w: a number has more than 64 bits", ErrFormat)
-	case n > 1 && b[n-1] == 0:
-		return 0, nil, fmt.Errorf("%w: a number is not encoded in its shortest form", ErrFormat)
-	}
-	return v, b[n:], nil
+func appendAuth(b []byte, a Auth) []byte {
+	b = append(b, a.Count, a.Index)
+	b = append(b, a.Proof...)
+	return append(b, a.Signature...)
 }
 
 // ParseObject reads one object that fills b exactly. It copies nothing: the
-// result refers to b. It checks form only; Verifier checks who made it.
+// result refers to b. It does not verify (see [Verifier]). The error is a *[WireError].
 func ParseObject(b []byte) (Parsed, error) {
-	p := Parsed{Wire: b}
-	if len(b) == 0 {
-		return p, ErrShort
-	}
+	r := wireReader{what: "object", b: b}
 	if len(b) > MaxObject {
-		return p, fmt.Errorf("%w: %d bytes, at most %d", ErrFormat, len(b), MaxObject)
+		r.fail("size", 0, ErrLimit, "%d bytes, allowed is up to %d", len(b), MaxObject)
+		return Parsed{}, r.err
 	}
-	p.Flags = Flags(b[0] & 0xf)
-	if b[0]>>4 != objectVersion || p.Flags&^knownFlags != 0 {
-		return p, fmt.Errorf("%w: unknown version or flags %#x", ErrFormat, b[0])
+	p := Parsed{Wire: b[:len(b):len(b)]}
+	first := r.byte("version")
+	if r.err == nil && first>>4 != wireVersion {
+		r.fail("version", 0, ErrVersion, "%d, known is %d", first>>4, wireVersion)
 	}
-	var back, micros, size uint64
-	var err error
-	rest := b[1:]
-	for _, v := range []*uint64{&p.Epoch, &p.Seq, &back, &p.Group, &micros, &size} {
-		if *v, rest, err = uvarint(rest); err != nil {
-			return p, err
+	p.Flags = Flags(first & 0x0f)
+	p.Epoch = r.uvarint("epoch", 1, MaxEpoch)
+	p.Group = r.uvarint("group", 0, MaxSeq)
+	p.GroupFirst = r.uvarint("group first", 0, MaxSeq)
+	p.Seq = p.GroupFirst + r.uvarint("seq", 0, MaxSeq-p.GroupFirst)
+	p.Time = int64(r.uvarint("time", 0, MaxTime))
+	lengthAt := r.off
+	n := int(r.uvarint("payload length", 0, MaxParityPayload))
+	if r.err != nil {
+		return Parsed{}, r.err
+	}
+	if field, kind, detail := p.check(n); kind != nil {
+		at := 0 // only flags and payload length can be wrong by now
+		if field == "payload length" {
+			at = lengthAt
 		}
+		r.fail(field, at, kind, "%s", detail)
+		return Parsed{}, r.err
 	}
-	switch {
-	case p.Epoch == 0:
-		return p, fmt.Errorf("%w: epoch is 0", ErrFormat)
-	case back > p.Seq:
-		return p, fmt.Errorf("%w: group starts before the stream", ErrFormat)
-	case micros > 1<<62:
-		return p, fmt.Errorf("%w: time is out of range", ErrFormat)
-	case size > MaxPayload:
-		return p, fmt.Errorf("%w: payload of %d bytes, at most %d", ErrFormat, size, MaxPayload)
-	case uint64(len(rest)) < size:
-		return p, ErrShort
+	p.Payload = r.bytes("payload", n)
+	p.signed = r.off
+	p.Auth.Count = uint8(r.uvarint("batch size", 1, MaxBatch))
+	if r.err != nil {
+		return Parsed{}, r.err
 	}
-	p.GroupFirst, p.Time = p.Seq-back, int64(micros)
-	p.Payload, rest = rest[:size:size], rest[size:]
-	p.signed = len(b) - len(rest)
-	if len(rest) < 2 {
-		return p, ErrShort
+	p.Auth.Index = uint8(r.uvarint("batch index", 0, uint64(p.Auth.Count)-1))
+	if r.err != nil {
+		return Parsed{}, r.err
 	}
-	p.leaves, p.index = rest[0], rest[1]
-	if p.leaves == 0 || p.leaves > MaxBatch || p.index >= p.leaves {
-		return p, fmt.Errorf("%w: leaf %d of %d", ErrFormat, p.index, p.leaves)
+	p.Auth.Proof = r.bytes("proof", hashSize*proofLen(int(p.Auth.Index), int(p.Auth.Count)))
+	p.Auth.Signature = r.bytes("signature", signatureSize)
+	r.end()
+	if r.err != nil {
+		return Parsed{}, r.err
 	}
-	want := 2 + 32*proofLen(int(p.index), int(p.leaves)) + 64
-	switch {
-	case len(rest) < want:
-		return p, ErrShort
-	case len(rest) > want:
-		return p, fmt.Errorf("%w: %d bytes behind its end", ErrFormat, len(rest)-want)
-	}
-	p.proof, p.sig = rest[2:want-64], rest[want-64:]
 	return p, nil
 }

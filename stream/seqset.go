@@ -1,90 +1,166 @@
 package stream
 
-// This file answers: which objects are there, and which are missing?
+// This file answers: which Seqs are there, and which are missing?
 
-// SeqSet is a set of Seqs in a window that slides upwards: a ring of bits.
-// What falls out below counts as done. No method allocates.
+import "math/bits"
+
+// SeqSet is a sliding set of Seqs: a ring of bits over [Base, Base+capacity).
+// Everything below Base counts as done. It allocates only in NewSeqSet.
+// The zero value is not usable.
 type SeqSet struct {
-	bits []uint64
-	mask uint64
-	base uint64 // everything below is done
-	next uint64 // lowest missing, at least base
-	top  uint64 // one past the highest member; base when there is none
+	words []uint64
+	mask  uint64 // capacity - 1
+	base  uint64
+	next  uint64 // lowest Seq not in the set, at least base
+	max   uint64
+	any   bool
 }
 
-// NewSeqSet returns an empty set from Seq 0 on that spans at least capacity Seqs.
+// NewSeqSet returns an empty set with Base 0. The capacity is rounded up to a
+// power of two of at least 64.
 func NewSeqSet(capacity int) *SeqSet {
 	n := uint64(64)
-	for n < uint64(max(0, capacity)) {
-		n *= 2
+	if capacity > 64 {
+		n = 1 << bits.Len64(uint64(capacity-1))
 	}
-	return &SeqSet{bits: make([]uint64, n/64), mask: n - 1}
+	return &SeqSet{words: make([]uint64, n/64), mask: n - 1}
 }
 
-// Reset empties the set; everything below first counts as done.
+// Capacity returns the number of Seqs that the ring spans.
+func (s *SeqSet) Capacity() int { return len(s.words) * 64 }
+
+// Reset empties the set and moves Base to first.
 func (s *SeqSet) Reset(first uint64) {
-	clear(s.bits)
-	s.base, s.next, s.top = first, first, first
+	clear(s.words)
+	first = min(first, MaxSeq+1)
+	s.base, s.next, s.max, s.any = first, first, 0, false
 }
 
 // Base returns the Seq below which everything counts as done.
 func (s *SeqSet) Base() uint64 { return s.base }
 
-// Next returns the lowest Seq that is missing.
+// Next returns the lowest missing Seq: everything below it was added or given up.
 func (s *SeqSet) Next() uint64 { return s.next }
 
-// Top returns one past the highest member, or Base.
-func (s *SeqSet) Top() uint64 { return s.top }
+// Max returns the highest Seq added since Reset; false when there is none.
+func (s *SeqSet) Max() (uint64, bool) { return s.max, s.any }
 
-// Has says whether seq is a member or done.
+// Has reports whether seq was added, or lies below Base.
 func (s *SeqSet) Has(seq uint64) bool {
-	if seq < s.base {
+	if seq < s.next {
 		return true
 	}
-	return seq < s.top && s.bits[(seq&s.mask)/64]&(1<<(seq%64)) != 0
-}
-
-// Add makes seq a member and says whether it was missing. A seq beyond the
-// capacity slides the window: what falls out is given up.
-func (s *SeqSet) Add(seq uint64) bool {
-	if s.Has(seq) {
+	if seq-s.base > s.mask {
 		return false
 	}
-	if size := s.mask + 1; seq-s.base >= size {
-		s.GiveUp(seq - size + 1)
+	return s.words[seq&s.mask/64]&(1<<(seq&63)) != 0
+}
+
+// Add adds seq and reports whether it was new: not added before, not below
+// Base, not above MaxSeq. A seq beyond the ring moves Base up so that seq is
+// its last place; what falls out is given up.
+func (s *SeqSet) Add(seq uint64) bool {
+	if seq < s.next || seq > MaxSeq {
+		return false
 	}
-	s.bits[(seq&s.mask)/64] |= 1 << (seq % 64)
-	s.top = max(s.top, seq+1)
-	s.settle()
+	if seq-s.base > s.mask {
+		s.GiveUp(seq - s.mask)
+	}
+	w := &s.words[seq&s.mask/64]
+	bit := uint64(1) << (seq & 63)
+	if *w&bit != 0 {
+		return false
+	}
+	*w |= bit
+	if !s.any || seq > s.max {
+		s.max, s.any = seq, true
+	}
+	if seq == s.next {
+		s.advance()
+	}
 	return true
 }
 
-// GiveUp makes everything below upTo count as done.
+// GiveUp moves Base up to upTo: everything below counts as done.
 func (s *SeqSet) GiveUp(upTo uint64) {
+	upTo = min(upTo, MaxSeq+1)
 	if upTo <= s.base {
 		return
 	}
-	if upTo >= s.top {
-		clear(s.bits)
-		s.top = upTo
+	if upTo-s.base > s.mask {
+		clear(s.words)
 	} else {
-		for q := s.base; q < upTo; {
-			if q%64 == 0 && upTo-q >= 64 {
-				s.bits[(q&s.mask)/64] = 0
-				q += 64
-				continue
-			}
-			s.bits[(q&s.mask)/64] &^= 1 << (q % 64)
-			q++
-		}
+		s.clearRange(s.base, upTo)
 	}
 	s.base = upTo
-	s.next = max(s.next, upTo)
-	s.settle()
+	if s.next < upTo {
+		s.next = upTo
+		s.advance()
+	}
 }
 
-func (s *SeqSet) settle() {
-	for s.next < s.top && s.bits[(s.next&s.mask)/64]&(1<<(s.next%64)) != 0 {
-		s.next++
+// advance moves next to the lowest missing Seq, a word at a time.
+func (s *SeqSet) advance() {
+	for s.any && s.next <= s.max {
+		run := uint64(bits.TrailingZeros64(^(s.words[s.next&s.mask/64] >> (s.next & 63))))
+		left := 64 - s.next&63
+		if run < left {
+			// Bits above max may be those of Seqs a whole ring lower.
+			s.next = min(s.next+run, s.max+1)
+			return
+		}
+		s.next += left
 	}
+	if s.any && s.next > s.max+1 && s.base <= s.max+1 {
+		s.next = s.max + 1
+	}
+}
+
+// clearRange clears [from, to), at most one ring long.
+func (s *SeqSet) clearRange(from, to uint64) {
+	for from < to {
+		off := from & 63
+		n := min(64-off, to-from)
+		ones := ^uint64(0) >> (64 - n) << off
+		s.words[from&s.mask/64] &^= ones
+		from += n
+	}
+}
+
+// AppendMissing appends to dst up to limit missing Seqs in [from, to) with
+// seq % stride == offset, lowest first (stride 1, offset 0: all). Seqs beyond
+// the ring are missing. A stride of 0 or an offset not below stride matches none.
+func (s *SeqSet) AppendMissing(dst []uint64, from, to, stride, offset uint64, limit int) []uint64 {
+	if stride == 0 || offset >= stride {
+		return dst
+	}
+	from, to = max(from, s.next), min(to, MaxSeq+1)
+	end := s.next
+	if s.any {
+		end = max(end, s.max+1)
+	}
+	for from < min(to, end) && limit > 0 {
+		off := from & 63
+		n := min(64-off, min(to, end)-from)
+		gone := ^(s.words[from&s.mask/64] >> off) & (^uint64(0) >> (64 - n))
+		for ; gone != 0 && limit > 0; gone &= gone - 1 {
+			seq := from + uint64(bits.TrailingZeros64(gone))
+			if stride == 1 || seq%stride == offset {
+				dst = append(dst, seq)
+				limit--
+			}
+		}
+		from += n
+	}
+	if from >= to || limit <= 0 {
+		return dst
+	}
+	for seq := from + (offset+stride-from%stride)%stride; seq < to && limit > 0; seq += stride {
+		dst = append(dst, seq)
+		limit--
+		if seq > MaxSeq-min(stride, MaxSeq) {
+			break
+		}
+	}
+	return dst
 }

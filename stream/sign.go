@@ -1,168 +1,151 @@
 package stream
 
 // This file answers: how does a publisher vouch for objects, and how does
-// anyone check it? One ed25519 signature covers the Merkle root (RFC 6962
-// hashing) of the objects of one flush.
+// anyone check it?
 
 import (
 	"crypto/ed25519"
-	"crypto/sha256"
+	"encoding/binary"
 	"errors"
 	"fmt"
-	"math/bits"
 	"sync"
 )
 
-// Errors of Verifier.
-var (
-	ErrSignature = errors.New("stream: signature is not the publisher's")
-)
+// ErrSignature means that the owner of the key did not sign these bytes.
+var ErrSignature = errors.New("stream: signature is not the publisher's")
 
-type hash = [sha256.Size]byte
+const batchTag = "braidway batch v1\x00"
 
-func leafHash(b []byte) hash {
-	h := sha256.New()
-	h.Write([]byte{0})
-	h.Write(b)
-	return hash(h.Sum(nil))
+// batchText is what a batch's signature covers: tag, stream id, epoch (8 bytes,
+// most significant first), the number of objects, and the Merkle root over
+// header and payload of each. Without the number, a relay could change it in
+// some objects (a proof for 0 of 3 is one for 0 of 4), and an object had two
+// wire forms, which parity would notice. With it, the index follows from the proof.
+type batchText [len(batchTag) + hashSize + 8 + 1 + hashSize]byte
+
+func newBatchText(id ID, epoch uint64, count uint8, root *digest) (t batchText) {
+	n := copy(t[:], batchTag)
+	n += copy(t[n:], id[:])
+	binary.BigEndian.PutUint64(t[n:], epoch)
+	t[n+8] = count
+	copy(t[n+9:], root[:])
+	return t
 }
 
-func nodeHash(l, r hash) hash {
-	var b [65]byte
-	b[0] = 1
-	copy(b[1:], l[:])
-	copy(b[33:], r[:])
-	return sha256.Sum256(b[:])
-}
-
-func merkleRoot(leaves []hash) hash {
-	if len(leaves) == 1 {
-		return leaves[0]
-	}
-	k := 1 << (bits.Len(uint(len(leaves)-1)) - 1)
-	return nodeHash(merkleRoot(leaves[:k]), merkleRoot(leaves[k:]))
-}
-
-// appendProof appends the audit path of leaf i, nearest sibling first.
-func appendProof(b []byte, leaves []hash, i int) []byte {
-	if len(leaves) == 1 {
-		return b
-	}
-	k := 1 << (bits.Len(uint(len(leaves)-1)) - 1)
-	var sibling hash
-	if i < k {
-		b, sibling = appendProof(b, leaves[:k], i), merkleRoot(leaves[k:])
-	} else {
-		b, sibling = appendProof(b, leaves[k:], i-k), merkleRoot(leaves[:k])
-	}
-	return append(b, sibling[:]...)
-}
-
-// rootFrom folds the audit path of leaf i of n into a root.
-func rootFrom(leaf hash, proof []byte, i, n int) hash {
-	if n == 1 {
-		return leaf
-	}
-	last := hash(proof[len(proof)-32:])
-	proof = proof[:len(proof)-32]
-	k := 1 << (bits.Len(uint(n-1)) - 1)
-	if i < k {
-		return nodeHash(rootFrom(leaf, proof, i, k), last)
-	}
-	return nodeHash(last, rootFrom(leaf, proof, i-k, n-k))
-}
-
-const signTag = "braidway batch v1\x00"
-
-func signedText(id ID, epoch uint64, root hash) []byte {
-	b := make([]byte, 0, len(signTag)+32+8+32)
-	b = append(b, signTag...)
-	b = append(b, id[:]...)
-	for s := 56; s >= 0; s -= 8 {
-		b = append(b, byte(epoch>>s))
-	}
-	return append(b, root[:]...)
-}
-
-// SignBatch encodes and signs objects of one epoch, 1 to MaxBatch of them.
+// SignBatch encodes 1 to [MaxBatch] objects of one epoch and signs them with
+// one signature, in the order given. The results share memory with each other,
+// none with the payloads. The error names the object that cannot be encoded.
 func SignBatch(key ed25519.PrivateKey, id ID, objects []Object) ([]Parsed, error) {
+	if len(key) != ed25519.PrivateKeySize {
+		return nil, fmt.Errorf("stream: private key of %d bytes, an ed25519 key has %d", len(key), ed25519.PrivateKeySize)
+	}
 	if len(objects) == 0 || len(objects) > MaxBatch {
 		return nil, fmt.Errorf("stream: batch of %d objects, allowed is 1 to %d", len(objects), MaxBatch)
 	}
-	wires := make([][]byte, len(objects))
-	leaves := make([]hash, len(objects))
+	n, total := len(objects), 0
 	for i := range objects {
 		o := &objects[i]
-		if len(o.Payload) > MaxPayload || o.Epoch != objects[0].Epoch || o.GroupFirst > o.Seq || o.Time < 0 {
-			return nil, fmt.Errorf("stream: object %d cannot be signed: payload %d bytes, epoch %d, group first %d",
-				o.Seq, len(o.Payload), o.Epoch, o.GroupFirst)
+		if field, kind, detail := o.check(len(o.Payload)); kind != nil {
+			err := &WireError{What: "object", Field: field, Kind: kind, Detail: detail}
+			return nil, fmt.Errorf("stream: signing object %d of %d: %w", i, n, err)
 		}
-		wires[i] = appendUnsigned(make([]byte, 0, MaxHeader+len(o.Payload)+MaxAuth), o)
-		leaves[i] = leafHash(wires[i])
+		if o.Epoch != objects[0].Epoch {
+			return nil, fmt.Errorf("stream: signing object %d of %d: epoch %d, the batch's first object has %d",
+				i, n, o.Epoch, objects[0].Epoch)
+		}
+		total += MaxHeader + len(o.Payload) + 2 + proofLen(i, n)*hashSize + signatureSize
 	}
-	sig := ed25519.Sign(key, signedText(id, objects[0].Epoch, merkleRoot(leaves)))
-	out := make([]Parsed, len(objects))
-	for i, w := range wires {
-		w = append(w, byte(len(objects)), byte(i))
-		w = append(appendProof(w, leaves, i), sig...)
-		p, err := ParseObject(w)
-		if err != nil {
-			return nil, fmt.Errorf("stream: object %d: %w", objects[i].Seq, err)
-		}
-		out[i] = p
+	var tree merkleTree
+	buf := make([]byte, 0, total)
+	out := make([]Parsed, n)
+	// The signature is not known yet: leave room for it behind each proof.
+	for i := range objects {
+		start := len(buf)
+		buf = appendSigned(buf, objects[i])
+		p := &out[i]
+		p.signed = len(buf) - start
+		tree.levels[0][i] = leafHash(buf[start:])
+		buf = buf[:len(buf)+2+proofLen(i, n)*hashSize+signatureSize]
+		p.Wire = buf[start:len(buf):len(buf)]
+	}
+	root := tree.build(n)
+	text := newBatchText(id, objects[0].Epoch, byte(n), &root)
+	sig := ed25519.Sign(key, text[:])
+	for i := range out {
+		p := &out[i]
+		p.Header = objects[i].Header
+		pay := len(objects[i].Payload)
+		p.Payload = p.Wire[p.signed-pay : p.signed : p.signed]
+		w := append(p.Wire[:p.signed], byte(n), byte(i))
+		w = tree.appendProof(w, i)
+		at := len(w)
+		w = append(w, sig...)
+		p.Auth = Auth{Count: byte(n), Index: byte(i), Proof: w[p.signed+2 : at : at], Signature: w[at:len(w):len(w)]}
 	}
 	return out, nil
 }
 
-// Verifier checks objects of one stream. It may be used from several
-// goroutines: readers of different parents share what was already checked.
+// verifiedBatches is how many checked signatures a Verifier remembers: at 40
+// batches a second 6 s, longer than the objects of one batch are apart on any path.
+const verifiedBatches = 256
+
+type batchKey struct {
+	epoch uint64
+	count uint8
+	root  digest
+	sig   [signatureSize]byte
+}
+
+// Verifier checks objects of one stream. Several goroutines may use it at
+// once; they share the signatures that were already checked, so that the
+// objects of one batch cost one ed25519 verification and a hash each.
 type Verifier struct {
 	pub ed25519.PublicKey
 	id  ID
 
 	mu   sync.Mutex
 	seen map[batchKey]struct{}
-	ring [verifiedBatches]batchKey
-	at   int
+	ring [verifiedBatches]batchKey // what seen holds, oldest at next once full
+	next int
 }
 
-type batchKey struct {
-	epoch uint64
-	root  hash
-	sig   [ed25519.SignatureSize]byte
-}
-
-// verifiedBatches is how many checked signatures are remembered: at 40 batches
-// a second, 6 s, longer than the objects of one batch are apart on any path.
-const verifiedBatches = 256
-
-// NewVerifier returns a verifier for stream id of the owner of pub.
+// NewVerifier returns a verifier for the stream id of the owner of pub, 32 bytes.
 func NewVerifier(pub ed25519.PublicKey, id ID) (*Verifier, error) {
-	if len(pub) != ed25519.PublicKeySize {
-		return nil, fmt.Errorf("stream: public key of %d bytes, must be %d", len(pub), ed25519.PublicKeySize)
+	if len(pub) != publicKeySize {
+		return nil, fmt.Errorf("stream: public key of %d bytes, an ed25519 key has %d", len(pub), publicKeySize)
 	}
-	return &Verifier{pub: pub, id: id, seen: make(map[batchKey]struct{}, verifiedBatches)}, nil
+	return &Verifier{
+		pub:  append(ed25519.PublicKey(nil), pub...),
+		id:   id,
+		seen: make(map[batchKey]struct{}, verifiedBatches),
+	}, nil
 }
 
-// Verify returns nil when the publisher signed p, else ErrSignature.
+// Verify returns nil when the publisher signed p, else an error that wraps
+// [ErrSignature]. It looks only at p.Wire as [ParseObject] or [SignBatch]
+// split it, so p must come from one of them.
 func (v *Verifier) Verify(p *Parsed) error {
-	k := batchKey{epoch: p.Epoch, sig: [64]byte(p.sig)}
-	k.root = rootFrom(leafHash(p.Wire[:p.signed]), p.proof, int(p.index), int(p.leaves))
+	if p.signed == 0 || len(p.Auth.Signature) != signatureSize {
+		return fmt.Errorf("%w: object was not read by ParseObject", ErrSignature)
+	}
+	k := batchKey{epoch: p.Epoch, count: p.Auth.Count, sig: [signatureSize]byte(p.Auth.Signature)}
+	k.root = proofRoot(leafHash(p.Wire[:p.signed]), int(p.Auth.Index), int(p.Auth.Count), p.Auth.Proof)
 	v.mu.Lock()
 	_, known := v.seen[k]
 	v.mu.Unlock()
 	if known {
 		return nil
 	}
-	if !ed25519.Verify(v.pub, signedText(v.id, p.Epoch, k.root), p.sig) {
-		return fmt.Errorf("%w: object %d of epoch %d", ErrSignature, p.Seq, p.Epoch)
+	text := newBatchText(v.id, k.epoch, k.count, &k.root)
+	if !ed25519.Verify(v.pub, text[:], p.Auth.Signature) {
+		return fmt.Errorf("%w: %s object %d of epoch %d", ErrSignature, p.Flags, p.Seq, p.Epoch)
 	}
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	if _, known := v.seen[k]; !known {
-		delete(v.seen, v.ring[v.at])
-		v.ring[v.at], v.seen[k] = k, struct{}{}
-		v.at = (v.at + 1) % verifiedBatches
+		delete(v.seen, v.ring[v.next])
+		v.ring[v.next], v.seen[k] = k, struct{}{}
+		v.next = (v.next + 1) % verifiedBatches
 	}
 	return nil
 }
