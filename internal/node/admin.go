@@ -1,0 +1,187 @@
+package node
+
+// This file answers: what does the admin API say? See docs/admin.md.
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/http/pprof"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/braidway/braidway/overlay"
+)
+
+// AdminConfig says where the admin API listens.
+type AdminConfig struct {
+	Addr  string // host:port
+	Pprof bool
+	// Drain is called by POST /api/v1/drain, once.
+	Drain func()
+	// Ready says whether the peer does its job; nil: always.
+	Ready func() bool
+}
+
+// Admin is the running admin API.
+type Admin struct {
+	Addr string // where it listens
+	srv  *http.Server
+}
+
+// StartAdmin serves the admin API of n. An address in use is an error that names it.
+func (n *Node) StartAdmin(cfg AdminConfig) (*Admin, error) {
+	ln, err := net.Listen("tcp", cfg.Addr)
+	if err != nil {
+		return nil, fmt.Errorf("admin API cannot listen on %s: %w; choose another --admin address, or off", cfg.Addr, err)
+	}
+	reg := prometheus.NewRegistry()
+	reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), &collector{n: n})
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
+	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
+		switch {
+		case n.Draining():
+			unready(w, "draining")
+		case cfg.Ready != nil && !cfg.Ready():
+			unready(w, "starting")
+		default:
+			fmt.Fprintln(w, "ready")
+		}
+	})
+	mux.Handle("GET /metrics", promhttp.HandlerFor(reg, promhttp.HandlerOpts{}))
+	mux.HandleFunc("GET /api/v1/state", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		_ = json.NewEncoder(w).Encode(n.State())
+	})
+	mux.HandleFunc("GET /api/v1/events", n.serveEvents)
+	mux.HandleFunc("POST /api/v1/drain", func(w http.ResponseWriter, _ *http.Request) {
+		if cfg.Drain == nil {
+			http.Error(w, "this peer cannot be drained", http.StatusNotImplemented)
+			return
+		}
+		cfg.Drain()
+		w.WriteHeader(http.StatusAccepted)
+		fmt.Fprintln(w, "draining")
+	})
+	if cfg.Pprof {
+		mux.HandleFunc("GET /debug/pprof/", pprof.Index)
+		mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
+		mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
+		mux.HandleFunc("GET /debug/pprof/symbol", pprof.Symbol)
+	}
+	a := &Admin{Addr: ln.Addr().String(), srv: &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second,
+		BaseContext: func(net.Listener) context.Context { return n.ctx }}}
+	go func() {
+		if err := a.srv.Serve(ln); err != nil && !errors.Is(err, http.ErrServerClosed) {
+			n.log.Error("admin API ended", "err", err)
+		}
+	}()
+	return a, nil
+}
+
+// Close stops the API; open requests are cut off.
+func (a *Admin) Close() error { return a.srv.Close() }
+
+func unready(w http.ResponseWriter, why string) {
+	w.Header().Set("Retry-After", "1")
+	w.WriteHeader(http.StatusServiceUnavailable)
+	fmt.Fprintln(w, why)
+}
+
+// serveEvents sends trace events as server-sent events until the client leaves.
+func (n *Node) serveEvents(w http.ResponseWriter, r *http.Request) {
+	f, ok := w.(http.Flusher)
+	if !ok {
+		http.Error(w, "streaming is not possible here", http.StatusInternalServerError)
+		return
+	}
+	c, stop := n.Events()
+	defer stop()
+	w.Header().Set("Content-Type", "text/event-stream")
+	w.Header().Set("Cache-Control", "no-store")
+	f.Flush()
+	alive := time.NewTicker(15 * time.Second)
+	defer alive.Stop()
+	for {
+		select {
+		case e := <-c:
+			b, err := json.Marshal(e)
+			if err != nil {
+				return
+			}
+			if _, err := fmt.Fprintf(w, "event: %s\ndata: %s\n\n", e.Event, b); err != nil {
+				return
+			}
+		case <-alive.C:
+			if _, err := fmt.Fprint(w, ": alive\n\n"); err != nil {
+				return
+			}
+		case <-r.Context().Done():
+			return
+		}
+		f.Flush()
+	}
+}
+
+// collector turns the node's counts into metrics when they are asked for.
+type collector struct{ n *Node }
+
+var (
+	descReceived = prometheus.NewDesc("braidway_received_bytes_total", "Bytes received, by kind: object, control.", []string{"stream", "kind"}, nil)
+	descUnique   = prometheus.NewDesc("braidway_unique_bytes_total", "Bytes of objects received for the first time.", []string{"stream"}, nil)
+	descSent     = prometheus.NewDesc("braidway_sent_bytes_total", "Bytes sent, by kind: object, control.", []string{"stream", "kind"}, nil)
+	descObjects  = prometheus.NewDesc("braidway_objects_total", "Objects received for the first time.", []string{"stream"}, nil)
+	descRejected = prometheus.NewDesc("braidway_rejected_total", "Objects and messages that did not verify or parse.", []string{"stream"}, nil)
+	descDropped  = prometheus.NewDesc("braidway_dropped_groups_total", "Groups dropped for children that did not keep up.", []string{"stream"}, nil)
+	descChildren = prometheus.NewDesc("braidway_children", "Children in all stripes together.", []string{"stream"}, nil)
+	descSlots    = prometheus.NewDesc("braidway_slots", "Room for children in all stripes together.", []string{"stream"}, nil)
+	descNbrs     = prometheus.NewDesc("braidway_neighbours", "Peers with an open exchange.", []string{"stream"}, nil)
+	descPosition = prometheus.NewDesc("braidway_position", "Seq below which everything was received or given up.", []string{"stream"}, nil)
+	descEvents   = prometheus.NewDesc("braidway_events_total", "Trace events, by kind.", []string{"event"}, nil)
+	descDHT      = prometheus.NewDesc("braidway_dht_nodes", "Nodes in the DHT's routing table.", nil, nil)
+	descPeers    = prometheus.NewDesc("braidway_connected_peers", "Open libp2p connections.", nil, nil)
+)
+
+// Describe implements prometheus.Collector.
+func (c *collector) Describe(ch chan<- *prometheus.Desc) { prometheus.DescribeByCollect(c, ch) }
+
+// Collect implements prometheus.Collector.
+func (c *collector) Collect(ch chan<- prometheus.Metric) {
+	counter := func(d *prometheus.Desc, v int64, labels ...string) {
+		ch <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, float64(v), labels...)
+	}
+	gauge := func(d *prometheus.Desc, v float64, labels ...string) {
+		ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
+	}
+	gauge(descDHT, float64(c.n.dht.Size()))
+	gauge(descPeers, float64(c.n.connectedPeers()))
+	for t := range c.n.traces.by {
+		if name := overlay.Trace(t).String(); name != "unknown" {
+			counter(descEvents, c.n.traces.by[t].Load(), name)
+		}
+	}
+	for _, s := range c.n.Sessions() {
+		id := s.id.String()
+		counter(descReceived, s.count.objects.Load(), id, "object")
+		counter(descReceived, s.count.control.Load(), id, "control")
+		counter(descSent, s.count.outData.Load(), id, "object")
+		counter(descSent, s.count.outCtl.Load(), id, "control")
+		counter(descUnique, s.count.unique.Load(), id)
+		counter(descObjects, s.count.delivered.Load(), id)
+		counter(descRejected, s.count.rejected.Load(), id)
+		counter(descDropped, s.count.dropped.Load(), id)
+		if snap, ok := s.Snapshot(); ok {
+			gauge(descChildren, float64(snap.Used), id)
+			gauge(descSlots, float64(snap.Slots), id)
+			gauge(descNbrs, float64(len(snap.Neighbours)), id)
+			gauge(descPosition, float64(snap.Position), id)
+		}
+	}
+}

@@ -1,0 +1,389 @@
+package node
+
+// This file answers: how do two peers open an exchange about one stream, and
+// what runs on it?
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/core/peer"
+
+	"github.com/braidway/braidway/overlay"
+	"github.com/braidway/braidway/stream"
+)
+
+const (
+	// dialTimeout bounds a dial with its handshake.
+	dialTimeout = 5 * time.Second
+	// controlQueue bounds the control frames that wait for one neighbour.
+	controlQueue = 512 << 10
+	// clashTime is for how long an exchange of ours counts as just opened.
+	clashTime = 2 * time.Second
+	// cardsPerMinute bounds the cards that one neighbour may bring.
+	cardsPerMinute = 600
+	// acceptWait is how long a data stream waits for the Accept it belongs to.
+	acceptWait = 5 * time.Second
+)
+
+// Errors of an exchange that was not opened.
+var (
+	errNoStream = errors.New("the peer does not have this stream")
+	errNotYet   = errors.New("the peer waits for this stream itself")
+	errClash    = errors.New("both peers opened an exchange; the other one is used")
+)
+
+// link is the exchange with one neighbour.
+type link struct {
+	id    overlay.PeerID
+	peer  peer.ID
+	mine  bool // this side opened it
+	since time.Time
+	rtt   time.Duration
+	ctl   network.Stream
+	r     *bufio.Reader
+	out   *sender
+
+	// Owned by the session's loop.
+	data  [stream.MaxStripes]*sender
+	fix   *sender // answers to pulls
+	cards map[overlay.PeerID]struct{}
+
+	mu       sync.Mutex
+	accepted [stream.MaxStripes]chan struct{} // closed once an Accept was handed to the core
+	in       map[uint8]network.Stream
+	closed   bool
+}
+
+func newLink(id overlay.PeerID, p peer.ID, ctl network.Stream, r *bufio.Reader, mine bool, rtt time.Duration) *link {
+	l := &link{id: id, peer: p, mine: mine, since: time.Now(), rtt: rtt, ctl: ctl, r: r,
+		out: newSender(controlQueue, 0), cards: make(map[overlay.PeerID]struct{}), in: make(map[uint8]network.Stream)}
+	for i := range l.accepted {
+		l.accepted[i] = make(chan struct{})
+	}
+	return l
+}
+
+// sawAccept lets the data stream of a stripe be read.
+func (l *link) sawAccept(stripe uint8) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if int(stripe) >= len(l.accepted) {
+		return
+	}
+	select {
+	case <-l.accepted[stripe]:
+	default:
+		close(l.accepted[stripe])
+	}
+}
+
+// incoming registers a data stream; a newer one of the same stripe replaces it.
+func (l *link) incoming(stripe uint8, st network.Stream) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.closed {
+		return false
+	}
+	if old := l.in[stripe]; old != nil {
+		_ = old.Reset()
+	}
+	l.in[stripe] = st
+	return true
+}
+
+func (l *link) outgone(stripe uint8, st network.Stream) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.in[stripe] == st {
+		delete(l.in, stripe)
+	}
+}
+
+// close ends everything that runs with the neighbour; gently lets what is queued go out.
+func (l *link) close(gently bool) {
+	l.mu.Lock()
+	l.closed = true
+	for _, st := range l.in {
+		_ = st.Reset()
+	}
+	l.mu.Unlock()
+	for _, q := range append(l.data[:], l.fix, l.out) {
+		switch {
+		case q == nil:
+		case gently:
+			q.close()
+		default:
+			q.reset()
+		}
+	}
+	if !gently {
+		_ = l.ctl.Reset()
+	}
+}
+
+// dial opens an exchange with p. The record is the stream record that p has, as bytes.
+func (s *Session) dial(ctx context.Context, p peer.ID) (l *link, raw []byte, err error) {
+	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
+	defer cancel()
+	ctx = network.WithAllowLimitedConn(ctx, "control exchange")
+	st, err := s.node.host.NewStream(ctx, p, ControlProtocol)
+	if err != nil {
+		return nil, nil, err
+	}
+	stop := context.AfterFunc(ctx, func() { _ = st.Reset() })
+	defer func() {
+		stop()
+		if err != nil {
+			_ = st.Reset()
+			if ctx.Err() != nil {
+				err = fmt.Errorf("no answer within %v: %w", dialTimeout, err)
+				// Perhaps libp2p keeps a dead connection: the next dial needs a new one.
+				_ = s.node.host.Network().ClosePeer(p)
+			}
+		}
+	}()
+	asked := time.Now()
+	if _, err = st.Write(appendFrame(nil, frameOpen, s.id[:])); err != nil {
+		return nil, nil, err
+	}
+	r := bufio.NewReaderSize(st, 4<<10)
+	kind, body, err := readFrame(r, maxFrame)
+	if err != nil {
+		return nil, nil, err
+	}
+	rtt := time.Since(asked)
+	if kind != frameWelcome || len(body) < 1 {
+		return nil, nil, fmt.Errorf("%w: kind %d instead of a welcome", errFrame, kind)
+	}
+	switch body[0] {
+	case welcomeYes:
+	case welcomeNotYet:
+		return nil, nil, errNotYet
+	case welcomeClash:
+		return nil, nil, errClash
+	default:
+		return nil, nil, errNoStream
+	}
+	if _, err = st.Write(appendFrame(nil, frameReady, nil)); err != nil {
+		return nil, nil, err
+	}
+	return newLink(s.book.add(p), p, st, r, true, rtt), body[1:], nil
+}
+
+// handleControl answers an exchange that another peer opens.
+func (n *Node) handleControl(st network.Stream) {
+	fail := func(status byte) {
+		_, _ = st.Write(appendFrame(nil, frameWelcome, []byte{status}))
+		_ = st.Close()
+	}
+	_ = st.SetDeadline(time.Now().Add(dialTimeout))
+	r := bufio.NewReaderSize(st, 4<<10)
+	kind, body, err := readFrame(r, 1+len(stream.ID{}))
+	if err != nil || kind != frameOpen || len(body) != len(stream.ID{}) {
+		_ = st.Reset()
+		return
+	}
+	s := n.session(stream.ID(body))
+	p := st.Conn().RemotePeer()
+	switch {
+	case s == nil || n.banned(p):
+		fail(welcomeNo)
+		return
+	case !s.running():
+		fail(welcomeNotYet)
+		return
+	case s.clash(p):
+		fail(welcomeClash)
+		return
+	}
+	asked := time.Now()
+	if _, err := st.Write(appendFrame(nil, frameWelcome, append([]byte{welcomeYes}, s.rawRecord()...))); err != nil {
+		_ = st.Reset()
+		return
+	}
+	if kind, _, err := readFrame(r, 64); err != nil || kind != frameReady {
+		_ = st.Reset()
+		return
+	}
+	rtt := time.Since(asked)
+	_ = st.SetDeadline(time.Time{})
+	s.attach(newLink(s.book.add(p), p, st, r, false, rtt))
+}
+
+// clash reports whether this side has just opened an exchange with p that counts.
+func (s *Session) clash(p peer.ID) bool {
+	if s.node.host.ID() > p {
+		return false // what the smaller id opens stays
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	l := s.links[ShortID(p, s.id)]
+	at, dialing := s.dialing[p]
+	return l != nil && l.mine && time.Since(l.since) < clashTime || dialing && time.Since(at) < clashTime
+}
+
+// attach makes l the exchange with its peer, instead of an older one.
+func (s *Session) attach(l *link) {
+	s.mu.Lock()
+	if s.closed {
+		s.mu.Unlock()
+		l.close(false)
+		return
+	}
+	old := s.links[l.id]
+	s.links[l.id] = l
+	s.wg.Add(2)
+	s.mu.Unlock()
+	if old != nil {
+		old.close(false)
+	}
+	s.node.host.Protect(l.peer, "braidway")
+	go func() {
+		defer s.wg.Done()
+		l.out.run(s.ctx, func(context.Context) (network.Stream, error) { return l.ctl, nil }, nil, s.count.sentControl)
+	}()
+	s.post(item{ev: overlay.Event{Kind: overlay.EvConnected, Peer: l.id, RTT: l.rtt}, link: l})
+	go func() {
+		defer s.wg.Done()
+		err := s.readControl(l)
+		if err != nil && !errors.Is(err, io.EOF) {
+			s.log.Debug("exchange ended", "peer", l.peer, "err", err)
+		}
+		if errors.Is(err, errFrame) || errors.Is(err, overlay.ErrMessage) {
+			s.count.rejected.Add(1)
+			s.post(item{ev: overlay.Event{Kind: overlay.EvBad, Peer: l.id}, link: l})
+		}
+		s.post(item{ev: overlay.Event{Kind: overlay.EvDisconnected, Peer: l.id}, link: l})
+	}()
+}
+
+// readControl hands the neighbour's messages to the loop until the exchange ends.
+func (s *Session) readControl(l *link) error {
+	cards, since := 0, time.Now()
+	for {
+		kind, body, err := readFrame(l.r, maxFrame)
+		if err != nil {
+			return err
+		}
+		s.count.control.Add(int64(len(body)) + 2)
+		switch kind {
+		case frameMessage:
+			m, err := overlay.ParseMessage(body)
+			if err != nil {
+				return err
+			}
+			s.post(item{ev: overlay.Event{Kind: overlay.EvMessage, Peer: l.id, Msg: m}, link: l})
+			if a, ok := m.(overlay.Accept); ok {
+				l.sawAccept(a.Stripe)
+			}
+		case frameCard:
+			if time.Since(since) > time.Minute {
+				cards, since = 0, time.Now()
+			}
+			if cards++; cards > cardsPerMinute {
+				continue
+			}
+			if err := s.book.learn(body); err != nil {
+				return fmt.Errorf("%w: %w", errFrame, err)
+			}
+		default:
+			return fmt.Errorf("%w: unknown kind %d", errFrame, kind)
+		}
+	}
+}
+
+// handleData takes a data stream that a parent opens.
+func (n *Node) handleData(st network.Stream) {
+	_ = st.SetReadDeadline(time.Now().Add(dialTimeout))
+	r := bufio.NewReaderSize(st, 64<<10)
+	var head [dataHeader]byte
+	if _, err := io.ReadFull(r, head[:]); err != nil {
+		_ = st.Reset()
+		return
+	}
+	_ = st.SetReadDeadline(time.Time{})
+	s := n.session(stream.ID(head[:32]))
+	stripe := head[32]
+	if s == nil || !s.running() || int(stripe) >= s.stripes && stripe != repairStripe {
+		_ = st.Reset()
+		return
+	}
+	s.mu.Lock()
+	l := s.links[ShortID(st.Conn().RemotePeer(), s.id)]
+	if l == nil || s.closed || !l.incoming(stripe, st) {
+		s.mu.Unlock()
+		_ = st.Reset()
+		return
+	}
+	s.wg.Add(1)
+	s.mu.Unlock()
+	defer s.wg.Done()
+	defer l.outgone(stripe, st)
+	if stripe != repairStripe {
+		select {
+		case <-l.accepted[stripe]:
+		case <-time.After(acceptWait):
+			_ = st.Reset()
+			return
+		case <-s.ctx.Done():
+			_ = st.Reset()
+			return
+		}
+	}
+	err := s.readData(l, stripe, r)
+	switch {
+	case err == nil || errors.Is(err, io.EOF):
+		_ = st.Close()
+	case errors.Is(err, errFrame):
+		_ = st.Reset()
+		s.count.rejected.Add(1)
+		s.log.Warn("peer sent what does not verify", "peer", l.peer, "err", err)
+		s.post(item{ev: overlay.Event{Kind: overlay.EvBad, Peer: l.id}, link: l})
+	default:
+		_ = st.Reset()
+	}
+}
+
+// readData verifies the objects of a data stream and hands them to the loop.
+// An error that wraps errFrame is the sender's fault.
+func (s *Session) readData(l *link, stripe uint8, r *bufio.Reader) error {
+	repair := stripe == repairStripe
+	for {
+		f, err := readDataFrame(r)
+		if err != nil {
+			return err
+		}
+		if f.wire == nil {
+			s.count.control.Add(12)
+			if repair {
+				return fmt.Errorf("%w: beacon among repairs", errFrame)
+			}
+			s.post(item{ev: overlay.Event{Kind: overlay.EvBeacon, Peer: l.id, Stripe: stripe, Epoch: f.epoch, Seq: f.seq}, link: l})
+			continue
+		}
+		p, err := stream.ParseObject(f.wire)
+		if err == nil {
+			err = s.verifier.Verify(&p)
+		}
+		if err == nil && p.Flags == stream.FlagParity {
+			err = errors.New("parity in a stream without")
+		}
+		own := int(p.Seq % uint64(s.stripes))
+		if err == nil && !repair && own != int(stripe) {
+			err = fmt.Errorf("object %d in stripe %d", p.Seq, stripe)
+		}
+		if err != nil {
+			return fmt.Errorf("%w: %w", errFrame, err)
+		}
+		s.count.objects.Add(int64(len(p.Wire)))
+		s.post(item{link: l, obj: &p, ev: overlay.Event{Kind: overlay.EvObject, Peer: l.id, Stripe: uint8(own), Repair: repair, Flags: p.Flags,
+			Size: int32(len(p.Wire)), Epoch: p.Epoch, Seq: p.Seq, Group: p.Group, GroupFirst: p.GroupFirst}})
+	}
+}
