@@ -125,8 +125,8 @@ func TestALeapDoesNotGrowTheWindowOverItsLimit(t *testing.T) {
 		if !w.Add(0, bare(1, seq, 10)) {
 			t.Fatalf("%d is not kept", seq)
 		}
-		if len(w.ring) > MaxWindowObjects {
-			t.Fatalf("%d places after %d", len(w.ring), seq)
+		if len(w.ring.slots) > MaxWindowObjects {
+			t.Fatalf("%d places after %d", len(w.ring.slots), seq)
 		}
 	}
 	if w.Len() != 2 {

@@ -1,0 +1,156 @@
+package node
+
+// This file answers: how does a viewer get the stream's bytes, and what does
+// it experience?
+
+import (
+	"context"
+	"errors"
+	"io"
+	"sync"
+	"time"
+
+	"github.com/braidway/braidway/measure"
+	"github.com/braidway/braidway/overlay"
+	"github.com/braidway/braidway/stream"
+)
+
+// ErrEnded says that the publisher ended the stream, and everything was played.
+var ErrEnded = errors.New("the stream has ended")
+
+// Player is the Observer of a viewer: it puts the stripes together and writes
+// the stream's bytes in order, from a group's start.
+type Player struct {
+	out  io.Writer
+	wake chan struct{}
+
+	mu      sync.Mutex
+	play    *stream.Playout
+	view    *measure.Viewer
+	session *Session
+	epoch   uint64 // the highest seen, which view follows
+}
+
+// NewPlayer returns a player that writes to out; nil: it plays into the void.
+// It starts counting now: pass it to Join at once, then Attach the session.
+func NewPlayer(out io.Writer, buffer time.Duration) (*Player, error) {
+	p, err := stream.NewPlayout(stream.PlayoutConfig{Buffer: buffer, Eager: true})
+	if err != nil {
+		return nil, err
+	}
+	if out == nil {
+		out = io.Discard
+	}
+	return &Player{out: out, play: p, view: measure.NewViewer(0), wake: make(chan struct{}, 1)}, nil
+}
+
+// Attach tells the player its session, whose counts go into the report.
+func (p *Player) Attach(s *Session) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.session = s
+}
+
+// Started implements Observer.
+func (p *Player) Started(now time.Duration, epoch, first uint64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.play.Start(epoch, first)
+	p.view.Start(now, epoch, first)
+	p.epoch = max(p.epoch, epoch)
+}
+
+// Delivered implements Observer.
+func (p *Player) Delivered(now time.Duration, o *stream.Parsed) {
+	p.mu.Lock()
+	p.play.Add(now, *o)
+	p.view.Object(now, o.Epoch, o.Seq, o.Time, time.Duration(time.Now().UnixMicro()-o.Time)*time.Microsecond)
+	p.mu.Unlock()
+	select {
+	case p.wake <- struct{}{}:
+	default:
+	}
+}
+
+// Traced implements Observer.
+func (p *Player) Traced(_ time.Duration, t overlay.Trace, _ *overlay.Action) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	switch t {
+	case overlay.TraceSwitch:
+		p.view.Switches++
+	case overlay.TraceHedge:
+		p.view.Hedges++
+	case overlay.TraceRepair:
+		p.view.Repairs++
+	}
+}
+
+// Run writes until ctx ends, the stream ends (ErrEnded) or writing fails.
+func (p *Player) Run(ctx context.Context, s *Session) error {
+	timer := time.NewTimer(time.Hour)
+	defer timer.Stop()
+	for {
+		p.mu.Lock()
+		o, ok := p.play.Next(s.Now())
+		wait := time.Hour
+		if at, due := p.play.Deadline(); !ok && due {
+			wait = max(at-s.Now(), time.Millisecond)
+		}
+		if epoch, seq := p.play.Position(); epoch == p.epoch {
+			p.view.GaveUp(seq)
+		}
+		ended := p.play.Ended()
+		p.mu.Unlock()
+		if ok {
+			if _, err := p.out.Write(o.Payload); err != nil {
+				return err
+			}
+			if ended {
+				return ErrEnded
+			}
+			continue
+		}
+		timer.Reset(wait)
+		select {
+		case <-p.wake:
+		case <-timer.C:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// Report describes what was experienced until now.
+func (p *Player) Report() measure.Report {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	s := p.session
+	if s == nil {
+		return measure.Report{}
+	}
+	t := s.Totals()
+	p.view.BytesReceived, p.view.BytesUnique, p.view.BytesControl = t.Received, t.Unique, t.Control
+	p.view.BytesAuth, p.view.Rejected = t.Auth, int(t.Rejected)
+	st := p.play.Stats()
+	r := p.view.Report(s.Now(), &st)
+	r.Stream, r.Peer = s.id.String(), s.node.host.ID().String()
+	return r
+}
+
+// Measures implements the admin API's measures.
+func (p *Player) Measures() any { return p.Report() }
+
+// GapBetween is measure.Viewer's, on the session's clock.
+func (p *Player) GapBetween(from, to time.Duration, running bool) time.Duration {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.view.GapBetween(from, to, running)
+}
+
+// Stats returns the playout's totals.
+func (p *Player) Stats() stream.PlayoutStats {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.play.Stats()
+}
