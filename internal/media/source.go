@@ -1,0 +1,354 @@
+package media
+
+// This file answers: where do a publisher's bytes come from, and when is each due?
+
+import (
+	"bufio"
+	"context"
+	_ "embed"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"strings"
+	"time"
+)
+
+// Chunk is a piece of the input.
+type Chunk struct {
+	Due  time.Duration // since the first chunk; negative: as it comes
+	Data []byte
+}
+
+// Source gives the input piece by piece.
+type Source interface {
+	// Next returns the next chunk; io.EOF: there is none. It returns when ctx ends.
+	Next(ctx context.Context) (Chunk, error)
+	Close() error
+}
+
+//go:embed clip/clip.ts
+var clip []byte
+
+// ClipBitrate is the bitrate of the embedded clip, bit/s.
+func ClipBitrate() uint64 { return uint64(float64(len(clip)) * 8 / clipLength.Seconds()) }
+
+// clipLength is 512 frames of 40 ms, 960 AAC frames of 1024 samples at 48 kHz.
+const clipLength = 20480 * time.Millisecond
+
+// Open opens an input: "test:", "-", a file, "udp://host:port", or whatever
+// the installed ffmpeg reads. raw: it is not MPEG-TS, and a file is not paced.
+func Open(ctx context.Context, input string, raw bool, stdin io.Reader) (Source, error) {
+	switch {
+	case input == "" || input == "test:":
+		return NewTestSource(), nil
+	case input == "-":
+		return newReaderSource(io.NopCloser(stdin), nil), nil
+	case strings.HasPrefix(input, "udp://"):
+		return openUDP(strings.TrimPrefix(input, "udp://"))
+	case strings.Contains(input, "://"):
+		return openFFmpeg(ctx, input)
+	}
+	f, err := os.Open(input)
+	if err != nil {
+		return nil, fmt.Errorf("input %s: %w", input, err)
+	}
+	if raw {
+		return newReaderSource(f, nil), nil
+	}
+	head := make([]byte, probePackets*PacketSize)
+	n, err := io.ReadFull(f, head)
+	if err != nil && !errors.Is(err, io.ErrUnexpectedEOF) || n == 0 {
+		return nil, errors.Join(fmt.Errorf("input %s: %w", input, cmpErr(err, io.ErrUnexpectedEOF)), f.Close())
+	}
+	for i := 0; i < n; i += PacketSize {
+		if head[i] != syncByte {
+			if _, err := exec.LookPath("ffmpeg"); err == nil {
+				if src, err := openFFmpeg(ctx, input); err == nil {
+					return src, f.Close()
+				}
+			}
+			return nil, errors.Join(fmt.Errorf("input %s: %w", input, ErrNotTS), f.Close())
+		}
+	}
+	if _, err := f.Seek(0, io.SeekStart); err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return &fileSource{f: f, r: bufio.NewReaderSize(f, 256<<10)}, nil
+}
+
+func cmpErr(err, def error) error {
+	if err == nil {
+		return def
+	}
+	return err
+}
+
+// fileSource paces a file by its PCRs.
+type fileSource struct {
+	f    io.Closer
+	r    io.Reader
+	pace pacer
+	next []byte // the packet with the PCR that ended the last chunk
+	end  error
+}
+
+// maxChunk bounds a chunk where there is no PCR.
+const maxChunk = 256 << 10
+
+func (s *fileSource) Next(ctx context.Context) (Chunk, error) {
+	if err := ctx.Err(); err != nil {
+		return Chunk{}, err
+	}
+	if s.end != nil {
+		return Chunk{}, s.end
+	}
+	c := Chunk{Due: s.pace.due, Data: append([]byte(nil), s.next...)}
+	s.next = nil
+	for {
+		b := make([]byte, PacketSize)
+		n, err := io.ReadFull(s.r, b)
+		if err != nil {
+			s.end = io.EOF
+			if !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
+				s.end = err
+			}
+			c.Data = append(c.Data, b[:n]...)
+			if len(c.Data) == 0 {
+				return Chunk{}, s.end
+			}
+			return c, nil
+		}
+		if p, ok := parsePacket(b); ok && p.hasPCR && s.pace.saw(p.pid, p.pcr) && len(c.Data) > 0 {
+			s.next = b
+			return c, nil
+		}
+		if c.Data = append(c.Data, b...); len(c.Data) >= maxChunk {
+			return c, nil
+		}
+	}
+}
+
+func (s *fileSource) Close() error { return s.f.Close() }
+
+// pacer turns PCRs into due times.
+type pacer struct {
+	pid   uint16
+	last  uint64
+	begun bool
+	due   time.Duration
+}
+
+// pcrJump is the longest step that is believed; others are discontinuities.
+const pcrJump = 10 * time.Second
+
+// saw takes a PCR and reports whether due moved on.
+func (p *pacer) saw(pid uint16, pcr uint64) bool {
+	if !p.begun {
+		p.pid, p.last, p.begun = pid, pcr, true
+		return false
+	}
+	if pid != p.pid {
+		return false
+	}
+	ticks := (pcr + pcrWrap - p.last) % pcrWrap
+	p.last = pcr
+	step := time.Duration(ticks) * time.Microsecond / 27
+	if step > pcrJump {
+		return false
+	}
+	p.due += step
+	return step > 0
+}
+
+// TestSource loops the embedded clip for ever with continuous timestamps.
+type TestSource struct {
+	at    int
+	loop  uint64
+	pace  pacer
+	count [8192]uint8 // payload packets of each PID in one loop, mod 16
+}
+
+// NewTestSource returns a source that begins with the clip's first frame.
+func NewTestSource() *TestSource {
+	s := &TestSource{}
+	for i := 0; i+PacketSize <= len(clip); i += PacketSize {
+		if p, ok := parsePacket(clip[i : i+PacketSize]); ok && p.payload != nil {
+			s.count[p.pid]++
+		}
+	}
+	return s
+}
+
+// Next returns the packets up to the next PCR.
+func (s *TestSource) Next(ctx context.Context) (Chunk, error) {
+	if err := ctx.Err(); err != nil {
+		return Chunk{}, err
+	}
+	c := Chunk{Due: s.pace.due}
+	for {
+		c.Data = append(c.Data, clip[s.at:s.at+PacketSize]...)
+		b := c.Data[len(c.Data)-PacketSize:]
+		s.shift(b)
+		// A packet with a PCR that moved on begins the next chunk: it is read
+		// again there, and does not move then.
+		if p, _ := parsePacket(b); p.hasPCR && s.pace.saw(p.pid, p.pcr) && len(c.Data) > PacketSize {
+			c.Data = c.Data[:len(c.Data)-PacketSize]
+			return c, nil
+		}
+		if s.at += PacketSize; s.at+PacketSize > len(clip) {
+			s.at = 0
+			s.loop++
+		}
+	}
+}
+
+// shift moves a packet's timestamps and counter on by the loops so far.
+func (s *TestSource) shift(b []byte) {
+	p, ok := parsePacket(b)
+	if !ok || s.loop == 0 {
+		return
+	}
+	const ticks = uint64(clipLength / time.Microsecond * 9 / 100)
+	if p.payload != nil {
+		b[3] = b[3]&0xf0 | (b[3]+byte(s.loop)*s.count[p.pid])&0x0f
+	}
+	if p.hasPCR {
+		writePCR(b[p.pcrAt:], p.pcr+s.loop*ticks*300)
+	}
+	if p.start {
+		pts, dts := stamps(p.payload)
+		for _, at := range []int{pts, dts} {
+			if at >= 0 {
+				writeStamp(p.payload[at:], readStamp(p.payload[at:])+s.loop*ticks)
+			}
+		}
+	}
+}
+
+// Close does nothing.
+func (s *TestSource) Close() error { return nil }
+
+// readerSource passes on what comes, as it comes.
+type readerSource struct {
+	c    chan Chunk
+	err  error // set before c is closed
+	stop func() error
+	done chan struct{}
+}
+
+func newReaderSource(r io.ReadCloser, stop func() error) *readerSource {
+	s := &readerSource{c: make(chan Chunk, 16), done: make(chan struct{}), stop: stop}
+	if stop == nil {
+		s.stop = r.Close
+	}
+	go func() {
+		defer close(s.c)
+		for {
+			b := make([]byte, 64<<10)
+			n, err := r.Read(b)
+			if n > 0 {
+				select {
+				case s.c <- Chunk{Due: -1, Data: b[:n]}:
+				case <-s.done:
+					return
+				}
+			}
+			if err != nil {
+				s.err = err
+				return
+			}
+		}
+	}()
+	return s
+}
+
+func (s *readerSource) Next(ctx context.Context) (Chunk, error) {
+	select {
+	case c, ok := <-s.c:
+		if !ok {
+			return Chunk{}, cmpErr(s.err, io.EOF)
+		}
+		return c, nil
+	case <-ctx.Done():
+		return Chunk{}, ctx.Err()
+	}
+}
+
+func (s *readerSource) Close() error {
+	close(s.done)
+	return s.stop()
+}
+
+// openUDP listens for datagrams, unicast or multicast.
+func openUDP(hostport string) (Source, error) {
+	hostport, _, _ = strings.Cut(strings.TrimPrefix(hostport, "@"), "?")
+	addr, err := net.ResolveUDPAddr("udp", hostport)
+	if err != nil {
+		return nil, fmt.Errorf("input udp://%s: %w; give udp://host:port", hostport, err)
+	}
+	var conn *net.UDPConn
+	if addr.IP != nil && addr.IP.IsMulticast() {
+		conn, err = net.ListenMulticastUDP("udp", nil, addr)
+	} else {
+		conn, err = net.ListenUDP("udp", addr)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("input udp://%s: %w", hostport, err)
+	}
+	_ = conn.SetReadBuffer(4 << 20)
+	return newReaderSource(conn, nil), nil
+}
+
+// openFFmpeg lets the installed ffmpeg read the input and mux it to MPEG-TS.
+func openFFmpeg(ctx context.Context, input string) (Source, error) {
+	path, err := exec.LookPath("ffmpeg")
+	if err != nil {
+		return nil, fmt.Errorf("input %s needs ffmpeg, which is not installed; MPEG-TS files, - and udp:// work without", input)
+	}
+	args := []string{"-hide_banner", "-loglevel", "error", "-nostdin"}
+	if !strings.Contains(input, "://") {
+		args = append(args, "-re")
+	}
+	args = append(args, "-i", input, "-c", "copy", "-f", "mpegts", "-mpegts_flags", "+pat_pmt_at_frames+resend_headers", "pipe:1")
+	cmd := exec.CommandContext(ctx, path, args...)
+	cmd.Stderr = os.Stderr
+	out, err := cmd.StdoutPipe()
+	if err == nil {
+		err = cmd.Start()
+	}
+	if err != nil {
+		return nil, fmt.Errorf("input %s: %w", input, err)
+	}
+	return newReaderSource(out, func() error {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+		return nil
+	}), nil
+}
+
+// Copy writes a source to w when each chunk is due, until its end or the end of ctx.
+func Copy(ctx context.Context, w io.Writer, src Source) error {
+	began := time.Now()
+	for {
+		c, err := src.Next(ctx)
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if wait := c.Due - time.Since(began); c.Due >= 0 && wait > 0 {
+			select {
+			case <-time.After(wait):
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		}
+		if _, err := w.Write(c.Data); err != nil {
+			return err
+		}
+	}
+}
