@@ -62,8 +62,9 @@ func (v *Viewer) Report(now time.Duration, play *stream.PlayoutStats) Report {
 	r.StartupMS, r.MaxGapMS = ms(v.first-v.request), ms(v.maxGap)
 	r.LatencyMS = &Quantiles{P50: float64(v.latency.ValueAtQuantile(50)) / 1000, P99: float64(v.latency.ValueAtQuantile(99)) / 1000}
 	if play != nil && play.Due > 0 {
-		played, cont := play.Due-play.Missed, float64(play.OnTime)/float64(play.Due)
-		r.ObjectsDue, r.ObjectsPlayed, r.Continuity = &play.Due, &played, &cont
+		// The object that ends a stall came after its deadline.
+		cont := float64(play.Played-min(play.Played, play.Stalls)) / float64(play.Due)
+		r.ObjectsDue, r.ObjectsPlayed, r.Continuity = &play.Due, &play.Played, &cont
 		r.Stalls, r.StallMS = &play.Stalls, ms(play.StallTime)
 	}
 	return r

@@ -1,240 +1,261 @@
 package stream
 
-// This file answers: what is played when? In order, from a group's start; a
-// hole is waited for until the object behind it is due, and no longer.
+// This file answers: which object is played next, and when?
 
-import (
-	"fmt"
-	"time"
-)
+import "time"
 
-// PlayoutConfig of a Playout.
+// DefaultBuffer is the buffer of a Playout for which none is set: with 1 s,
+// no viewer behind a dead relay missed anything (measured).
+const DefaultBuffer = time.Second
+
+// Never is the deadline of nothing.
+const Never = time.Duration(1<<63 - 1)
+
+// PlayoutConfig says how a stream is played.
 type PlayoutConfig struct {
-	// Buffer is the time between the fastest arrival and playing; an object
-	// that is missing may come within it. 0 means 1 s.
+	// Buffer is how long an object is held after it could have arrived at the
+	// earliest; 0 means DefaultBuffer, less than 0 none. At most MaxLag.
 	Buffer time.Duration
-	// Eager gives objects out as soon as all before them were: for files and
-	// pipes, whose readers have clocks of their own. Holes are waited for as
-	// without it.
+	// Eager plays an object as soon as all before it were played, for files.
+	// Holes are waited for as long as without it.
 	Eager bool
 }
 
-// PlayoutStats are totals of a Playout, in objects unless said otherwise.
+// PlayoutStats counts since NewPlayout. Due is Played + Missed. An object
+// before the first one played is never due.
 type PlayoutStats struct {
-	Due       uint64 // given out or missed
-	OnTime    uint64 // given out, or there to be, by their deadline
-	Missed    uint64 // skipped: not there when the object behind was due
-	Late      uint64 // came after they were missed
-	Stalls    uint64 // times that nothing was there to play
+	Due     uint64 // objects that should have been played
+	Played  uint64 // objects played, and preambles that were not needed
+	Missed  uint64 // objects in holes that were skipped
+	Holes   uint64 // runs of missed objects
+	Late    uint64 // missed objects that came afterwards
+	Refused uint64 // objects for which there was no room
+	// Stalls counts when playback had nothing to play though the publisher had
+	// made something: the object that ends it came after its deadline, or
+	// those that should have filled the time never came.
+	Stalls    uint64
 	StallTime time.Duration
+	Epoch     uint64 // of the object played next
+	Position  uint64 // Seq up to which (not including) nothing is missing, of what is still to be played
 }
 
-// Playout is the playout clock. Its deadline for an object is the publisher's
-// time of it, mapped to the local clock by the fastest arrival seen, plus the
-// buffer. After a stall, and when the publisher's clock steps, it maps anew.
-// It is owned by one goroutine, or guarded by its owner.
+// Playout puts the objects of a stream in order and says when each is to be
+// played. It is pure: time is passed in, as time since any start, and nothing
+// else is read. It is owned by one goroutine.
+//
+// An object's deadline is its Time on the local clock, plus Buffer, plus lag.
+// Times are mapped by the smallest (arrival − Time) of the last 15 to 30 s, so
+// that playout follows a publisher's clock that drifts; a clock that steps
+// does not hold it up. The lag is 0 unless playback started at a group that is
+// older than the buffer, or stalled: it then goes on from there, later. A lag
+// over [MaxLag] is given up by playing all that is overdue at once.
+//
+//   - Playback starts at the first object of a group.
+//   - A [FlagPreamble] object is played only when it is the first object after
+//     the start or after a hole.
+//   - A hole is skipped when the deadline of the next object that is there passes.
+//   - When objects of a higher epoch come, what is contiguous of the current
+//     one is played, then the new one from its first group.
+//   - A publisher that makes nothing is not a stall.
+//
+// It holds at most [MaxPlayoutObjects] and [MaxPlayoutBytes] of the current
+// epoch and as much of one that follows it.
 type Playout struct {
-	cfg   PlayoutConfig
-	cur   term
-	then  term // a higher epoch that waits for the end of cur
-	stats PlayoutStats
-	ended bool
+	buffer time.Duration
+	eager  bool
+
+	cur  *playoutTrack // nil before Start and the first object
+	then *playoutTrack // a higher epoch that waits for cur to end
+
+	lag     time.Duration
+	rush    bool          // what is overdue is played at once, because the lag was given up
+	stalled bool          // this stall is counted; until the next object is played
+	hold    time.Duration // the hole that ended a stall is not skipped before
+	resume  bool          // the next object is the first after the start or a hole
+	ended   bool
+	stats   PlayoutStats
 }
 
-// term is the playout of one epoch.
-type term struct {
-	epoch   uint64
-	next    uint64
-	objects map[uint64]entry
-	bytes   int
-	playing bool // something was given out
-	fresh   bool // the next object is the first, or follows a skipped hole
-	offset  time.Duration
-	mapped  bool
-}
-
-type entry struct {
-	Parsed
-	arrived time.Duration
-}
-
-// NewPlayout returns a playout that waits for Start. The error names a buffer
-// outside 0 to MaxLag.
-func NewPlayout(cfg PlayoutConfig) (*Playout, error) {
-	if cfg.Buffer < 0 || cfg.Buffer > MaxLag {
-		return nil, fmt.Errorf("stream: playout buffer is %v, allowed is 0 to %v", cfg.Buffer, MaxLag)
-	}
+// NewPlayout returns a playout without objects. The next call is Start, or
+// Add, which then starts at the object's group.
+func NewPlayout(cfg PlayoutConfig) *Playout {
 	if cfg.Buffer == 0 {
-		cfg.Buffer = time.Second
+		cfg.Buffer = DefaultBuffer
 	}
-	return &Playout{cfg: cfg}, nil
+	return &Playout{buffer: max(0, min(cfg.Buffer, MaxLag)), eager: cfg.Eager, hold: -Never}
 }
 
-// Start says that the stream is taken from Seq first of epoch on. A higher
-// first in the same epoch gives up what lies before it; a higher epoch is
-// played once everything contiguous of the lower one is; a lower one is ignored.
+// Start sets where playback starts: at first, the first Seq of a group. If
+// the object is not the first of its group, or does not come, playback starts
+// at the next group that can be played. Once an epoch plays, Start moves
+// nothing in it; a higher epoch then follows it, and a lower one is ignored.
 func (p *Playout) Start(epoch, first uint64) {
+	first = min(first, MaxSeq)
 	switch {
-	case epoch == p.cur.epoch:
-		p.cur.raise(first)
-	case epoch == p.then.epoch:
-		p.then.raise(first)
-	case epoch > max(p.cur.epoch, p.then.epoch):
-		t := term{epoch: epoch, next: first, objects: make(map[uint64]entry), fresh: true}
-		if p.cur.epoch == 0 {
-			p.cur = t
-		} else {
-			p.then = t
-		}
-		p.ended = false
+	case epoch == 0:
+	case p.cur == nil || !p.cur.started && epoch > p.cur.epoch:
+		p.replace(epoch, first)
+	case epoch == p.cur.epoch && !p.cur.started:
+		p.cur.rebase(first)
+	case p.then != nil && epoch == p.then.epoch:
+		p.then.rebase(first)
+	case epoch > p.cur.epoch && (p.then == nil || epoch > p.then.epoch):
+		p.then = newPlayoutTrack(epoch, first)
 	}
 }
 
-// raise moves the start up, while nothing was given out.
-func (t *term) raise(first uint64) {
-	if t.playing || first <= t.next {
-		return
+// Raise moves the start up to first, when nothing was played yet: a parent of
+// another stripe may start at a later group.
+func (p *Playout) Raise(first uint64) {
+	if p.cur != nil && !p.cur.started && first > p.cur.next {
+		p.cur.rebase(min(first, MaxSeq))
 	}
-	for seq, e := range t.objects {
-		if seq < first {
-			t.bytes -= len(e.Payload)
-			delete(t.objects, seq)
-		}
-	}
-	t.next = first
 }
 
-// Add takes a verified object that arrived at now, in any order.
-func (p *Playout) Add(now time.Duration, o Parsed) {
-	t := &p.cur
+func (p *Playout) replace(epoch, first uint64) {
+	p.cur, p.then = newPlayoutTrack(epoch, first), nil
+	p.lag, p.rush, p.stalled, p.resume, p.ended = 0, false, false, true, false
+}
+
+// Add hands over an object that arrived at now and was verified. It reports
+// whether the object is new and will be played or waited for; not so are
+// parity objects, those of lower epochs, and those that came too late.
+func (p *Playout) Add(now time.Duration, o Parsed) bool {
+	if len(o.Wire) == 0 || o.Flags == FlagParity || o.Seq > MaxSeq || o.Epoch == 0 {
+		return false
+	}
+	if p.cur == nil || !p.cur.started && o.Epoch > p.cur.epoch {
+		first := o.GroupFirst
+		if p.cur != nil {
+			first = 0
+		}
+		p.replace(o.Epoch, first)
+	}
+	t := p.cur
 	if o.Epoch != t.epoch {
-		t = &p.then
-	}
-	if o.Epoch != t.epoch || o.Epoch == 0 {
-		return
+		if o.Epoch < t.epoch || p.then != nil && o.Epoch < p.then.epoch {
+			return false
+		}
+		if p.then == nil || o.Epoch > p.then.epoch {
+			p.then = newPlayoutTrack(o.Epoch, 0)
+		}
+		t = p.then
+		p.cur.fenceOff()
+		if !t.clock.seen {
+			t.follows = t.clock.follow(&p.cur.clock, now, o.Seq, o.Time, max(p.buffer, time.Second))
+		}
 	}
 	if o.Seq < t.next {
-		p.stats.Late++
-		return
-	}
-	if _, twice := t.objects[o.Seq]; twice || o.Seq-t.next > MaxPlayoutObjects*2 {
-		return
-	}
-	if off := now - at(o); !t.mapped || off < t.offset {
-		t.offset, t.mapped = off, true
-	}
-	t.objects[o.Seq] = entry{o, now}
-	t.bytes += len(o.Payload)
-}
-
-func at(o Parsed) time.Duration { return time.Duration(o.Time) * time.Microsecond }
-
-func (p *Playout) deadline(t *term, o Parsed) time.Duration { return at(o) + t.offset + p.cfg.Buffer }
-
-// lowest returns the lowest Seq that is there; false: there is none.
-func (t *term) lowest() (uint64, bool) {
-	if _, ok := t.objects[t.next]; ok {
-		return t.next, true
-	}
-	low, ok := uint64(0), false
-	for seq := range t.objects {
-		if !ok || seq < low {
-			low, ok = seq, true
+		if t.started && o.Seq >= t.first && t.have.Add(o.Seq) {
+			p.stats.Late++
 		}
+		return false
 	}
-	return low, ok
+	if o.Seq >= t.fence || t.have.Has(o.Seq) {
+		return false
+	}
+	if t.ring.span(o.Seq) > MaxPlayoutObjects || t.ring.bytes+len(o.Wire) > MaxPlayoutBytes {
+		p.stats.Refused++
+		return false
+	}
+	if rise := t.put(now, o); t == p.cur {
+		p.lag = max(p.lag-rise, 0)
+	}
+	return true
 }
 
-// full says that holes must not be waited for any longer.
-func (t *term) full() bool {
-	return len(t.objects) > MaxPlayoutObjects || t.bytes > MaxPlayoutBytes
+// Ended reports whether the stream's [FlagEnd] object was played, and no
+// higher epoch follows.
+func (p *Playout) Ended() bool { return p.ended && p.then == nil }
+
+// Stats returns the counts so far.
+func (p *Playout) Stats() PlayoutStats {
+	s := p.stats
+	if p.cur != nil {
+		s.Epoch, s.Position = p.cur.epoch, p.cur.contiguous()
+	}
+	return s
 }
 
-// Next returns the next object to play at now; false: nothing yet, see
-// Deadline. Tables of a group (FlagPreamble) come only where playback starts
-// or goes on behind a hole; the end (FlagEnd) is given out like data.
+// Next returns the next object to be played at now; false when there is none
+// yet. The owner calls it until it returns false, then again at Deadline or
+// after Add.
 func (p *Playout) Next(now time.Duration) (Parsed, bool) {
-	for {
-		t := &p.cur
-		seq, ok := t.lowest()
-		if !ok {
-			if p.then.epoch == 0 || len(p.then.objects) == 0 {
+	for p.cur != nil {
+		t := p.cur
+		s := t.ring.get(t.next)
+		switch {
+		case s == nil:
+			if !p.pass(now) {
 				return Parsed{}, false
 			}
-			p.cur, p.then = p.then, term{}
-			continue
-		}
-		e := t.objects[seq]
-		due := p.deadline(t, e.Parsed)
-		if now-due > MaxLag { // the publisher's clock stepped back, or nobody called for long
-			t.offset = e.arrived - at(e.Parsed)
-			due = p.deadline(t, e.Parsed)
-		}
-		if seq > t.next {
-			// Behind an epoch that is over nothing comes any more.
-			if now < due && !t.full() && p.then.epoch == 0 {
+		case !t.started && !s.p.GroupStart():
+			t.pop()
+		case s.p.Flags == FlagPreamble && !p.resume:
+			p.stats.Due++
+			p.stats.Played++
+			t.pop()
+		default:
+			if t.started || t.follows {
+				p.settle(s, false)
+			}
+			if !p.eager && now < p.playAt(t, s) {
 				return Parsed{}, false
 			}
-			if t.playing {
-				p.stats.Missed += seq - t.next
-				p.stats.Due += seq - t.next
-			}
-			t.next, t.fresh = seq, true
-		}
-		if !t.playing && !e.GroupStart() && e.Flags != FlagEnd {
-			t.drop(seq, e) // before the first group
-			continue
-		}
-		if !p.cfg.Eager && now < due && t.playing {
-			return Parsed{}, false
-		}
-		t.drop(seq, e)
-		p.stats.Due++
-		p.account(t, e, due)
-		skip := e.Flags == FlagPreamble && !t.fresh
-		t.playing, t.fresh = true, false
-		if e.Flags == FlagEnd {
-			p.ended = true
-		}
-		if !skip {
-			return e.Parsed, true
+			return p.play(now, s), true
 		}
 	}
+	return Parsed{}, false
 }
 
-func (t *term) drop(seq uint64, e entry) {
-	delete(t.objects, seq)
-	t.bytes -= len(e.Payload)
-	t.next = seq + 1
-}
-
-// account counts an object as on time, or as the end of a stall that moves the clock.
-func (p *Playout) account(t *term, e entry, due time.Duration) {
-	late := e.arrived - due
-	if late <= 0 || !t.playing {
-		p.stats.OnTime++
-		return
+// Deadline returns when Next could return something new; [Never] when it
+// takes an Add first. It may lie in the past.
+func (p *Playout) Deadline() time.Duration {
+	t := p.cur
+	if t == nil {
+		return Never
 	}
-	p.stats.Stalls++
-	p.stats.StallTime += late
-	t.offset += min(late, MaxLag)
-}
-
-// Deadline returns when Next may have something that it does not have now,
-// without another Add; false: never.
-func (p *Playout) Deadline() (time.Duration, bool) {
-	seq, ok := p.cur.lowest()
-	if !ok {
-		return 0, len(p.then.objects) > 0
+	if s := t.ring.get(t.next); s != nil {
+		if p.eager || !t.started && !s.p.GroupStart() || s.p.Flags == FlagPreamble && !p.resume {
+			return s.at
+		}
+		at := p.playAt(t, s)
+		if t.started || t.follows {
+			at += p.overdue(s)
+		}
+		return at
 	}
-	return p.deadline(&p.cur, p.cur.objects[seq].Parsed), true
+	if n := p.then; n != nil && n.ring.count > 0 {
+		if p.ended {
+			return n.ring.lowest().at
+		}
+		return p.playAt(n, n.ring.lowest())
+	}
+	if t.ring.count == 0 {
+		return Never
+	}
+	q := t.ring.lowest()
+	if t.started && p.overdue(q) > 0 {
+		return q.at + p.buffer/4
+	}
+	return max(p.playAt(t, q), p.hold)
 }
 
-// Ended reports whether the stream's end was given out.
-func (p *Playout) Ended() bool { return p.ended }
+// playAt returns the deadline of s. However wrong the publisher's clock is,
+// it is at most Buffer and the lag after the arrival.
+func (p *Playout) playAt(t *playoutTrack, s *ringSlot) time.Duration {
+	at := min(s.clock+t.clock.offset(), s.at) + p.buffer
+	if t == p.cur || t.follows {
+		at += p.lag
+	}
+	return at
+}
 
-// Position returns epoch and Seq of what is played next.
-func (p *Playout) Position() (epoch, seq uint64) { return p.cur.epoch, p.cur.next }
-
-// Stats returns the totals so far.
-func (p *Playout) Stats() PlayoutStats { return p.stats }
+// overdue returns how long after its deadline s arrived, if that is to be
+// answered by a greater lag.
+func (p *Playout) overdue(s *ringSlot) time.Duration {
+	if p.rush {
+		return 0
+	}
+	return max(s.late-p.buffer-p.lag, 0)
+}

@@ -33,15 +33,12 @@ type Player struct {
 
 // NewPlayer returns a player that writes to out; nil: it plays into the void.
 // It starts counting now: pass it to Join at once, then Attach the session.
-func NewPlayer(out io.Writer, buffer time.Duration) (*Player, error) {
-	p, err := stream.NewPlayout(stream.PlayoutConfig{Buffer: buffer, Eager: true})
-	if err != nil {
-		return nil, err
-	}
+func NewPlayer(out io.Writer, buffer time.Duration) *Player {
 	if out == nil {
 		out = io.Discard
 	}
-	return &Player{out: out, play: p, view: measure.NewViewer(0), wake: make(chan struct{}, 1)}, nil
+	return &Player{out: out, play: stream.NewPlayout(stream.PlayoutConfig{Buffer: buffer, Eager: true}),
+		view: measure.NewViewer(0), wake: make(chan struct{}, 1)}
 }
 
 // Attach tells the player its session, whose counts go into the report.
@@ -55,7 +52,11 @@ func (p *Player) Attach(s *Session) {
 func (p *Player) Started(now time.Duration, epoch, first uint64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.play.Start(epoch, first)
+	if epoch == p.epoch {
+		p.play.Raise(first)
+	} else {
+		p.play.Start(epoch, first)
+	}
 	p.view.Start(now, epoch, first)
 	p.epoch = max(p.epoch, epoch)
 }
@@ -94,11 +95,11 @@ func (p *Player) Run(ctx context.Context, s *Session) error {
 		p.mu.Lock()
 		o, ok := p.play.Next(s.Now())
 		wait := time.Hour
-		if at, due := p.play.Deadline(); !ok && due {
+		if at := p.play.Deadline(); at != stream.Never {
 			wait = max(at-s.Now(), time.Millisecond)
 		}
-		if epoch, seq := p.play.Position(); epoch == p.epoch {
-			p.view.GaveUp(seq)
+		if st := p.play.Stats(); st.Epoch == p.epoch {
+			p.view.GaveUp(st.Position)
 		}
 		ended := p.play.Ended()
 		p.mu.Unlock()

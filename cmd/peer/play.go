@@ -1,0 +1,128 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/braidway/braidway/internal/node"
+	"github.com/braidway/braidway/internal/web"
+	"github.com/braidway/braidway/stream"
+)
+
+func playCommand() *cobra.Command {
+	set := &settings{}
+	var out, httpAddr, report string
+	var buffer, duration, timeout time.Duration
+	var noRelay bool
+	cmd := &cobra.Command{
+		Use:   "play LINK",
+		Short: "Play a stream, and relay it",
+		Long: `Plays the stream's bytes in order, from a group's start, to a file, standard
+output (-o -) or players (--http). It relays too, unless --no-relay.`,
+		Example: "  peer play 'braidway://…' -o - | ffplay -\n  peer play 'braidway://…' -o show.ts --duration 1m --report r.json\n  peer play 'braidway://…' --http 127.0.0.1:8080",
+		Args:    exactly("LINK"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			link, err := parseLink(args[0])
+			if err != nil {
+				return err
+			}
+			switch {
+			case buffer < 100*time.Millisecond || buffer > stream.MaxLag:
+				return usagef("--buffer is %v, allowed is 100ms to %v", buffer, stream.MaxLag)
+			case duration < 0:
+				return usagef("--duration is %v, allowed is 0s (no end) and more", duration)
+			case out == "" && httpAddr == "" && report == "":
+				return usagef("nothing to do with the stream: give -o FILE, -o - or --http ADDR")
+			}
+			var sinks []io.Writer
+			switch out {
+			case "":
+			case "-":
+				sinks = append(sinks, os.Stdout)
+			default:
+				f, err := os.Create(out)
+				if err != nil {
+					return fmt.Errorf("-o: %w", err)
+				}
+				defer func() { _ = f.Close() }()
+				sinks = append(sinks, f)
+			}
+			var live *web.Live
+			if httpAddr != "" {
+				live = web.NewLive()
+				sinks = append(sinks, live)
+				ln, err := net.Listen("tcp", httpAddr)
+				if err != nil {
+					return fmt.Errorf("--http cannot listen on %s: %w; choose another address", httpAddr, err)
+				}
+				srv := &http.Server{Handler: live.Handler(), ReadHeaderTimeout: 5 * time.Second}
+				defer func() { _ = srv.Close() }()
+				go func() { _ = srv.Serve(ln) }()
+				fmt.Fprintf(cmd.ErrOrStderr(), "watch on http://%s/\n", ln.Addr())
+			}
+			player := node.NewPlayer(io.MultiWriter(sinks...), buffer)
+			started := make(chan struct{})
+			r, err := set.open(cmd, func() bool {
+				select {
+				case <-started:
+					return true
+				default:
+					return false
+				}
+			})
+			if err != nil {
+				return err
+			}
+			s, err := r.Join(link, node.SessionConfig{Role: node.RoleViewer, NoRelay: noRelay, Buffer: buffer, Observer: player})
+			if err != nil {
+				_ = r.leave()
+				return err
+			}
+			player.Attach(s)
+			err = play(r, s, player, started, timeout, duration)
+			rep := player.Report()
+			return errors.Join(err, writeReport(report, rep), r.leave())
+		},
+	}
+	f := cmd.Flags()
+	f.StringVarP(&out, "output", "o", "", "`FILE` to write the stream to; - is standard output")
+	f.StringVar(&httpAddr, "http", "", "`ADDR` to serve players on")
+	f.DurationVar(&buffer, "buffer", time.Second, "playout buffer, 100ms to 30s")
+	f.DurationVar(&duration, "duration", 0, "play for so long, then leave (default: until the end)")
+	f.DurationVar(&timeout, "timeout", 30*time.Second, "give up when the stream is not found within; 0s: never")
+	f.StringVar(&report, "report", "", "`FILE` for the report (JSON)")
+	f.BoolVar(&noRelay, "no-relay", false, "take no children")
+	set.addFlags(f)
+	return cmd
+}
+
+// play runs until the stream, its time or ctx ends.
+func play(r *running, s *node.Session, player *node.Player, started chan struct{}, timeout, duration time.Duration) error {
+	err := r.waitStarted(s, timeout)
+	if errors.Is(err, context.Canceled) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	close(started)
+	ctx := r.ctx
+	if duration > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, duration)
+		defer cancel()
+	}
+	err = player.Run(ctx, s)
+	if errors.Is(err, node.ErrEnded) || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+		return nil
+	}
+	return fmt.Errorf("writing the stream: %w", err)
+}

@@ -1,0 +1,84 @@
+// Package web serves a stream to players over HTTP: MPEG-TS at /live.ts and a
+// plain page that says so.
+package web
+
+// This file answers: how do many HTTP clients get one stream without any of
+// them holding up the others?
+
+import (
+	"fmt"
+	"net/http"
+	"sync"
+	"time"
+)
+
+// clientQueue bounds what waits for one client, in writes of the stream: about
+// 10 s of 80 objects a second. Who is further behind is cut off.
+const clientQueue = 800
+
+// Live is a writer whose bytes go to every client that is connected.
+type Live struct {
+	mu      sync.Mutex
+	clients map[chan []byte]struct{}
+}
+
+// NewLive returns a Live without clients.
+func NewLive() *Live { return &Live{clients: make(map[chan []byte]struct{})} }
+
+// Write hands b to all clients; it never waits and never fails.
+func (l *Live) Write(b []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for c := range l.clients {
+		select {
+		case c <- b:
+		default:
+			close(c)
+			delete(l.clients, c)
+		}
+	}
+	return len(b), nil
+}
+
+// Handler serves the page and the stream.
+func (l *Live) Handler() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "text/html; charset=utf-8")
+		fmt.Fprintf(w, "<!doctype html><title>Braidway</title><h1>Braidway</h1><p>The stream as MPEG-TS: <a href=\"/live.ts\">/live.ts</a></p><pre>ffplay http://%s/live.ts</pre>", r.Host)
+	})
+	mux.HandleFunc("GET /live.ts", l.serve)
+	return mux
+}
+
+func (l *Live) serve(w http.ResponseWriter, r *http.Request) {
+	c := make(chan []byte, clientQueue)
+	l.mu.Lock()
+	l.clients[c] = struct{}{}
+	l.mu.Unlock()
+	defer func() {
+		l.mu.Lock()
+		delete(l.clients, c)
+		l.mu.Unlock()
+	}()
+	w.Header().Set("Content-Type", "video/mp2t")
+	w.Header().Set("Cache-Control", "no-store")
+	rc := http.NewResponseController(w)
+	for {
+		select {
+		case b, ok := <-c:
+			if !ok {
+				return
+			}
+			_ = rc.SetWriteDeadline(time.Now().Add(10 * time.Second))
+			if _, err := w.Write(b); err != nil {
+				return
+			}
+			if len(c) == 0 && rc.Flush() != nil {
+				return
+			}
+		case <-r.Context().Done():
+			return
+		}
+	}
+}
