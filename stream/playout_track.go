@@ -210,16 +210,16 @@ func (p *Playout) play(now time.Duration, s *ringSlot) Parsed {
 				p.lag, p.rush = 0, true
 			}
 		}
-		t.started, t.first = true, o.Seq
+		t.started, t.first, t.last = true, o.Seq, s.clock
 	} else if o.Seq == t.lastSeq+1 {
 		step := max(min(s.clock-t.last, maxInterval), 0)
+		if t.interval == 0 {
+			t.interval = step
+		}
 		t.interval += (step - t.interval) / 16
 	}
 	t.deadline = p.playAt(t, s)
 	t.last, t.lastSeq = max(s.clock, t.last), o.Seq
-	if t.first == o.Seq {
-		t.last = s.clock
-	}
 	p.stats.Due++
 	p.stats.Played++
 	p.resume, p.stalled, p.hold = false, false, -Never

@@ -11,8 +11,10 @@ import (
 	"fmt"
 	"os"
 	"runtime/debug"
+	"strings"
 	"time"
 
+	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/spf13/cobra"
 
 	"github.com/braidway/braidway/internal/node"
@@ -94,6 +96,11 @@ func parseLink(text string) (stream.Link, error) {
 	link, err := stream.ParseLink(text)
 	if err != nil {
 		return link, usageError{err}
+	}
+	for _, a := range link.Addrs {
+		if _, err := peer.AddrInfoFromString(a); err != nil {
+			return link, usagef("link, position %d: address %s is broken or cut short: %w", max(0, strings.Index(text, a)), a, err)
+		}
 	}
 	return link, nil
 }

@@ -123,7 +123,7 @@ func (p *Publication) renewLoop() {
 	p.announce()
 	for {
 		ctx, cancel := context.WithCancel(p.ctx)
-		if err := p.node.rdv.Publish(ctx, p.rawRecord()); err != nil {
+		if err := p.node.rdv.Publish(ctx, p.rawRecord()); err != nil && p.ctx.Err() == nil {
 			p.log.Warn("cannot publish the stream record", "err", err)
 		}
 		select {

@@ -1,0 +1,49 @@
+# Everything that people and CI run. `make help` lists it.
+GOLANGCI_VERSION := v2.15.0
+LINT := bin/golangci-lint-$(GOLANGCI_VERSION)
+ARGS ?=
+FUZZTIME ?= 30s
+
+.DEFAULT_GOAL := help
+.PHONY: build demo test lint fmt bench fuzz chaos sim clean help
+
+help: ## list the targets
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
+
+build: ## build bin/peer
+	go build -trimpath -o bin/peer ./cmd/peer
+
+demo: build ## run the demo; ARGS="--duration 40s --kill-every 5s --report r.json"
+	./bin/peer demo $(ARGS)
+
+test: ## run all tests with the race detector
+	@sh scripts/need-ffmpeg.sh
+	go test -race -timeout 10m ./...
+
+lint: $(LINT) ## vet, format and the import law
+	$(LINT) run ./...
+
+$(LINT):
+	GOBIN=$(CURDIR)/bin go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_VERSION)
+	mv bin/golangci-lint $(LINT)
+
+fmt: ## format the code
+	gofmt -w $$(git ls-files '*.go')
+
+bench: ## run the benchmarks, ours beside the baselines
+	go test -run '^$$' -bench . -benchmem ./...
+
+fuzz: ## fuzz every parser for FUZZTIME
+	@for p in $$(go list ./...); do \
+	  for f in $$(go test -list '^Fuzz' $$p | grep '^Fuzz'); do \
+	    echo "$$p $$f"; go test -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) $$p || exit 1; \
+	  done; done
+
+chaos: ## kill and freeze real processes for a minute
+	BRAIDWAY_CHAOS=full go test -count 1 -timeout 10m -v -run 'TestRelaysDieAndFreeze' ./cmd/peer
+
+sim: ## run the core's in-memory networks
+	go test -count 1 -v -run 'Network|Deaths|Frozen|Partition|Half|Pause|Restart|Drain' ./overlay
+
+clean: ## remove what was built
+	rm -rf bin
