@@ -77,7 +77,15 @@ func (p *Peer) admit(n *neighbour, i int, urgent bool) bool {
 	if perStripe && p.room(urgent) > 0 {
 		return true
 	}
-	if p.used() >= p.slots+p.over() || p.cfg.MaxChildren > 0 && len(s.children) > p.cfg.MaxChildren {
+	// The publisher's slots are shared out evenly: were they all taken by other
+	// stripes, the one peer from whom a whole stripe hangs could find no parent
+	// that is not behind it.
+	needy := p.cfg.Publisher && len(s.children) < p.slots/p.cfg.Stripes
+	limit := p.slots + p.over()
+	if needy {
+		limit += p.cfg.Stripes
+	}
+	if p.used() >= limit || p.cfg.MaxChildren > 0 && len(s.children) > p.cfg.MaxChildren {
 		return false
 	}
 	able := n.hi.Slots > 0
@@ -89,20 +97,38 @@ func (p *Peer) admit(n *neighbour, i int, urgent bool) bool {
 			}
 		}
 	}
-	if perStripe && Home(p.self, p.cfg.Stripes) == i && !p.cfg.Publisher {
-		for o := range p.stripes {
-			if o == i {
-				continue
-			}
-			for c := range p.stripes[o].children {
-				if p.stripes[o].children[c].away == 0 {
-					p.push(o, c, p.stripes[o].parent)
-					return true
-				}
+	if perStripe && (needy || Home(p.self, p.cfg.Stripes) == i && !p.cfg.Publisher) && p.pushOther(i) {
+		return true
+	}
+	// The dead child whose orphan this is may still hold a place: one more for a while.
+	return urgent && p.used() < p.slots+p.over()
+}
+
+// pushOther asks a child of the stripe with most children, other than i, to move.
+func (p *Peer) pushOther(i int) bool {
+	from, most := -1, 0
+	for o := range p.stripes {
+		staying := 0
+		for _, c := range p.stripes[o].children {
+			if c.away <= p.now {
+				staying++
 			}
 		}
+		if o != i && staying > most {
+			from, most = o, staying
+		}
 	}
-	return urgent && perStripe && p.used() < p.slots+p.over()
+	if from < 0 {
+		return false
+	}
+	children := p.stripes[from].children
+	for c := len(children) - 1; c >= 0; c-- {
+		if children[c].away <= p.now {
+			p.push(from, c, p.stripes[from].parent)
+			return true
+		}
+	}
+	return false
 }
 
 // push asks child c of stripe i to move, first to peer to.
@@ -206,9 +232,18 @@ func (p *Peer) slowChild(id PeerID, i int) {
 	}
 }
 
-// shed asks children to move while there are more than slots: those of foreign
-// stripes first, the latest first.
+// shed asks children to move while there are too many: in one stripe, or in
+// all, those of foreign stripes first, the latest first. The urgent get some
+// time before, in which dead children are found out.
 func (p *Peer) shed() {
+	if p.cfg.MaxChildren > 0 {
+		for i := range p.stripes {
+			s := &p.stripes[i]
+			if last := len(s.children) - 1; last >= p.cfg.MaxChildren && s.children[last].away <= p.now && p.now-s.children[last].since > overTime {
+				p.push(i, last, 0)
+			}
+		}
+	}
 	excess := p.used() - p.slots
 	for i := range p.stripes {
 		for _, c := range p.stripes[i].children {

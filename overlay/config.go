@@ -144,6 +144,8 @@ const (
 	holeDelay = 80 * time.Millisecond
 	// pullAgain is when an unanswered pull may go to another peer.
 	pullAgain = 150 * time.Millisecond
+	// overTime is for how long a parent bears more children than it has room for.
+	overTime = silentLimit + time.Second
 	// moveTime bounds a gentle move before it is given up.
 	moveTime = 3 * time.Second
 	// goAwayTime is what a child gets to move after a push-down.

@@ -31,8 +31,6 @@ type testNet struct {
 	stripes int
 	delay   func(a, b PeerID) time.Duration
 	cut     func(a, b PeerID) bool // true: nothing passes
-	group   uint64
-	first   uint64
 	seq     uint64
 	epoch   uint64
 	paused  bool
@@ -52,11 +50,9 @@ type testPeer struct {
 	born    time.Duration
 	start   uint64
 	started time.Duration
-	unique  int
 	bytes   int64 // objects received, all
 	uniqueB int64
 	control int64
-	gaps    []time.Duration
 	contig  uint64
 	lastAdv time.Duration
 	maxGap  time.Duration
@@ -75,8 +71,6 @@ type netEvent struct {
 	ev    Event
 	timer bool
 	fn    func()
-	// The link's age, so that what was sent before a disconnect dies with it.
-	produced time.Duration
 }
 
 type netQueue []netEvent
@@ -167,7 +161,7 @@ func (n *testNet) run(until time.Duration) {
 
 func (n *testNet) handle(p *testPeer, e netEvent) {
 	if e.timer {
-		if e.at != p.timer && !(p.timer <= n.now) {
+		if e.at != p.timer && p.timer > n.now {
 			return
 		}
 		p.timer = never
@@ -707,6 +701,44 @@ func BenchmarkStepObject(b *testing.B) {
 		out = p.Step(now, Event{Kind: EvObject, Peer: 9, Size: 1500, Epoch: 1, Seq: seq, Group: seq / 80, GroupFirst: seq - seq%80}, out[:0])
 		if seq > stream.MaxSeq {
 			b.Fatal("too long")
+		}
+	}
+}
+
+// TestManySeedsKeepTheInvariants throws faults of all kinds at many networks.
+func TestManySeedsKeepTheInvariants(t *testing.T) {
+	seeds := 12
+	if testing.Short() {
+		seeds = 3
+	}
+	for seed := range uint64(seeds) {
+		n := crowd(t, 100+seed, 60, 6, 3*time.Second)
+		n.run(8 * time.Second)
+		for range 8 {
+			alive := n.alive()
+			switch p := alive[1+n.rng.IntN(len(alive)-1)]; n.rng.IntN(5) {
+			case 0:
+				n.kill(n.busiest())
+			case 1:
+				n.kill(p)
+			case 2:
+				n.freeze(p, time.Duration(n.rng.Int64N(int64(4*time.Second))))
+			case 3:
+				n.step(p, Event{Kind: EvDrain, Wait: 2 * time.Second})
+				n.at(2500*time.Millisecond, func() { n.kill(p) })
+			case 4:
+				n.add(Config{Slots: n.rng.IntN(9)})
+			}
+			n.run(n.now + time.Duration(n.rng.Int64N(int64(2*time.Second))))
+			n.check(false)
+		}
+		n.run(n.now + 15*time.Second)
+		n.check(true)
+		if t.Failed() {
+			t.Fatalf("seed %d", 100+seed)
+		}
+		if r := n.redundancy(); r > 0.1 {
+			t.Errorf("seed %d: redundancy %.3f", 100+seed, r)
 		}
 	}
 }

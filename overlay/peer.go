@@ -262,6 +262,7 @@ func (p *Peer) timeout() {
 		p.statusAt = p.now + p.jitter(statusEvery)
 		p.sendStatus()
 		p.dropSilent()
+		p.shed()
 	}
 	if p.now >= p.shufAt {
 		p.shufAt = p.now + p.jitter(shuffleEvery)

@@ -253,7 +253,7 @@ func (s *Session) attach(l *link) {
 	go func() {
 		defer s.wg.Done()
 		err := s.readControl(l)
-		if err != nil && !errors.Is(err, io.EOF) {
+		if !errors.Is(err, io.EOF) {
 			s.log.Debug("exchange ended", "peer", l.peer, "err", err)
 		}
 		if errors.Is(err, errFrame) || errors.Is(err, overlay.ErrMessage) {
@@ -339,7 +339,7 @@ func (n *Node) handleData(st network.Stream) {
 	}
 	err := s.readData(l, stripe, r)
 	switch {
-	case err == nil || errors.Is(err, io.EOF):
+	case errors.Is(err, io.EOF):
 		_ = st.Close()
 	case errors.Is(err, errFrame):
 		_ = st.Reset()

@@ -5,6 +5,7 @@ package node
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -103,7 +104,7 @@ func (s *Session) ask(search *p2p.Search, c p2p.Candidate, limit chan struct{}) 
 		}
 		err := s.askOnce(search, c)
 		<-limit
-		if err != errNotYet {
+		if !errors.Is(err, errNotYet) {
 			return
 		}
 		select {

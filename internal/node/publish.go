@@ -62,7 +62,7 @@ func (n *Node) Publish(ctx context.Context, cfg PublishConfig) (*Publication, er
 	if err != nil {
 		return nil, err
 	}
-	p := &Publication{Session: s, link: link, cfg: cfg, epoch: uint64(time.Now().Unix())}
+	p := &Publication{Session: s, link: link, cfg: cfg, epoch: uint64(time.Now().UnixMilli())}
 	if n.dht.Size() > 0 {
 		lookCtx, cancel := context.WithTimeout(ctx, knownWait)
 		if rec, _, err := n.rdv.Record(lookCtx, link.ID); err == nil && rec.Epoch >= p.epoch && rec.Epoch < stream.MaxEpoch {

@@ -5,6 +5,7 @@ package node
 
 import (
 	"crypto/ed25519"
+	"log/slog"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -168,6 +169,9 @@ func (s *Session) traced(a *overlay.Action) {
 	s.node.traces.by[a.Trace&63].Add(1)
 	if s.cfg.Observer != nil {
 		s.cfg.Observer.Traced(s.Now(), a.Trace, a)
+	}
+	if s.log.Enabled(s.ctx, slog.LevelDebug) {
+		s.log.Debug(a.Trace.String(), "peer", s.Name(a.Peer), "stripe", a.Stripe, "seq", a.Seq, "wait", a.Wait)
 	}
 	if s.node.events.idle() {
 		return
