@@ -42,6 +42,9 @@ const (
 	// servePerSecond bounds the objects served to one neighbour: a whole
 	// stream of 80 objects a second, and half of that for catching up.
 	servePerSecond = 120
+	// hedgeAgain is when an unanswered hedge may go to the next standby: beyond
+	// what a queue on the way takes, well within any playout buffer.
+	hedgeAgain = 60 * time.Millisecond
 	// tooOld, beyond twice the buffer: nobody behind plays it any more.
 	tooOld = 2 * time.Second
 )
@@ -66,7 +69,7 @@ func (p *Peer) hedge(i int) {
 	if n := p.pullFrom(i, end, true); n > 0 {
 		p.stats.Hedges++
 	}
-	p.repairAt = min(p.repairAt, p.now+pullAgain)
+	p.repairAt = min(p.repairAt, p.now+hedgeAgain)
 }
 
 // repair pulls holes that have been there for a while, gives up those that
@@ -154,7 +157,11 @@ func (p *Peer) pullFrom(i int, end uint64, hedge bool) int {
 			to, m = src, Pull{Epoch: p.epoch, First: seq}
 		}
 		m.Bits |= 1 << ((seq - m.First) / k)
-		u := pull{seq: seq, to: src.id, at: p.now + pullAgain + 2*src.rtt, tries: tries + 1}
+		again := pullAgain
+		if hedge {
+			again = hedgeAgain
+		}
+		u := pull{seq: seq, to: src.id, at: p.now + again + 2*src.rtt, tries: tries + 1}
 		if at >= 0 {
 			p.pulls[at] = u
 		} else {
@@ -229,9 +236,9 @@ func (p *Peer) missed(n *neighbour, m Miss) {
 			if u.seq != seq || u.to != n.id {
 				continue
 			}
-			if m.Code == CodeNotYet { // parked there: give it the time, within bounds
+			if m.Code == CodeNotYet && p.age(seq) < hedgeAgain { // parked there: give it the time, within bounds
 				u.at = p.now + min(max(m.Wait, pullAgain), time.Second)
-			} else {
+			} else { // others have it already, or it is not to be had here: the next one is asked
 				u.at = p.now
 				p.repairAt = min(p.repairAt, p.now)
 			}

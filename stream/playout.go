@@ -93,7 +93,7 @@ func (p *Playout) Start(epoch, first uint64) {
 	first = min(first, MaxSeq)
 	switch {
 	case epoch == 0:
-	case p.cur == nil || !p.cur.started && epoch > p.cur.epoch:
+	case p.cur == nil || p.cur.empty() && p.then == nil && epoch > p.cur.epoch:
 		p.replace(epoch, first)
 	case epoch == p.cur.epoch && !p.cur.started:
 		p.cur.rebase(first)
@@ -124,7 +124,7 @@ func (p *Playout) Add(now time.Duration, o Parsed) bool {
 	if len(o.Wire) == 0 || o.Flags == FlagParity || o.Seq > MaxSeq || o.Epoch == 0 {
 		return false
 	}
-	if p.cur == nil || !p.cur.started && o.Epoch > p.cur.epoch {
+	if p.cur == nil || p.cur.empty() && p.then == nil && o.Epoch > p.cur.epoch {
 		first := o.GroupFirst
 		if p.cur != nil {
 			first = 0

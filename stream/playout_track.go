@@ -43,6 +43,9 @@ func newPlayoutTrack(epoch, first uint64) *playoutTrack {
 	return t
 }
 
+// empty reports whether nothing was played and nothing waits.
+func (t *playoutTrack) empty() bool { return !t.started && t.ring.count == 0 }
+
 // lowest returns the slot of the lowest Seq; the ring is not empty.
 func (r *objectRing) lowest() *ringSlot { return r.slot(r.low) }
 
