@@ -14,11 +14,28 @@ func (p *Peer) childAt(i int, id PeerID) int {
 	return slices.IndexFunc(p.stripes[i].children, func(c child) bool { return c.id == id })
 }
 
+// used counts the children of all stripes that are not missing.
 func (p *Peer) used() (n int) {
 	for i := range p.stripes {
-		n += len(p.stripes[i].children)
+		n += p.usedIn(i)
 	}
 	return n
+}
+
+func (p *Peer) usedIn(i int) (n int) {
+	for _, c := range p.stripes[i].children {
+		if o := p.byID[c.id]; o != nil && !o.missing {
+			n++
+		}
+	}
+	return n
+}
+
+// reportedDead notes that an orphan lost child id: its place is free until it is heard of again.
+func (p *Peer) reportedDead(i int, id PeerID) {
+	if c := p.byID[id]; c != nil && p.childAt(i, id) >= 0 && p.now-c.heard > missingTime {
+		c.missing = true
+	}
 }
 
 // over is by how many children the urgent and the pushing may exceed the slots for a while.
@@ -60,6 +77,9 @@ func (p *Peer) subscribe(n *neighbour, m Subscribe) {
 		p.park(parked{from: n.id, stripe: uint8(i), sub: true, latest: m.Latest, urgent: m.Urgent, seq: m.From, epoch: m.Epoch})
 		return
 	}
+	if m.Urgent && m.Lost != 0 {
+		p.reportedDead(i, m.Lost)
+	}
 	if p.childAt(i, n.id) < 0 && !p.admit(n, i, m.Urgent) {
 		p.refuse(n, i, CodeBusy, p.jitter(time.Second))
 		return
@@ -73,19 +93,19 @@ func (p *Peer) subscribe(n *neighbour, m Subscribe) {
 // asking a child of another stripe to move. Nobody is cut off.
 func (p *Peer) admit(n *neighbour, i int, urgent bool) bool {
 	s := &p.stripes[i]
-	perStripe := p.cfg.MaxChildren == 0 || len(s.children) < p.cfg.MaxChildren
+	perStripe := p.cfg.MaxChildren == 0 || p.usedIn(i) < p.cfg.MaxChildren
 	if perStripe && p.room(urgent) > 0 {
 		return true
 	}
 	// The publisher's slots are shared out evenly: were they all taken by other
 	// stripes, the one peer from whom a whole stripe hangs could find no parent
 	// that is not behind it.
-	needy := p.cfg.Publisher && len(s.children) < p.slots/p.cfg.Stripes
+	needy := p.cfg.Publisher && p.usedIn(i) < p.slots/p.cfg.Stripes
 	limit := p.slots + p.over()
 	if needy {
 		limit += p.cfg.Stripes
 	}
-	if p.used() >= limit || p.cfg.MaxChildren > 0 && len(s.children) > p.cfg.MaxChildren {
+	if p.used() >= limit || p.cfg.MaxChildren > 0 && p.usedIn(i) > p.cfg.MaxChildren {
 		return false
 	}
 	able := n.hi.Slots > 0

@@ -146,6 +146,8 @@ const (
 	pullAgain = 150 * time.Millisecond
 	// overTime is for how long a parent bears more children than it has room for.
 	overTime = silentLimit + time.Second
+	// missingTime of silence makes a child's death believable: a suspicion takes longer.
+	missingTime = 100 * time.Millisecond
 	// moveTime bounds a gentle move before it is given up.
 	moveTime = 3 * time.Second
 	// goAwayTime is what a child gets to move after a push-down.

@@ -30,9 +30,18 @@ func (p *Peer) drain(wait time.Duration) {
 
 // checkDrained ends the drain when the last child has left.
 func (p *Peer) checkDrained() {
-	if p.draining && p.used() == 0 {
+	if p.draining && p.childless() {
 		p.finishDrain()
 	}
+}
+
+func (p *Peer) childless() bool {
+	for i := range p.stripes {
+		if len(p.stripes[i].children) > 0 {
+			return false
+		}
+	}
+	return true
 }
 
 // finishDrain leaves the parents and says that nothing holds this peer any more.

@@ -26,6 +26,9 @@ type Subscribe struct {
 	Urgent bool   // the sender's parent just died: slots kept in reserve may be used
 	Epoch  uint64 // the sender's epoch; 0: none yet
 	From   uint64 // first Seq wanted
+	// Lost is the parent that the sender lost in this stripe; 0: none. If it is
+	// a silent child of the receiver, the sender inherits its place.
+	Lost PeerID
 }
 
 // Accept makes the sender parent of the receiver. Objects follow on the data stream.

@@ -33,7 +33,7 @@ func (p *Peer) object(ev *Event) {
 		return
 	}
 	p.objSize += (int64(ev.Size) - p.objSize) / 16
-	p.budget.Earn(int(ev.Size))
+	p.budget.Earn(1)
 	p.out = append(p.out, Action{Kind: ActDeliver, Peer: ev.Peer, Stripe: uint8(i), Epoch: ev.Epoch, Seq: ev.Seq})
 	late := ev.Seq < s.front
 	s.front = max(s.front, ev.Seq+1)

@@ -73,6 +73,11 @@ func (p *Peer) ask(n *neighbour, i int, why reason) {
 		if why == whyMove {
 			m.From = max(s.front, s.next) // the old parent goes on meanwhile
 		}
+		if s.episode.on {
+			m.Lost = s.parent
+		} else if s.orphan {
+			m.Lost = s.dead
+		}
 		m.Urgent = s.orphan || s.episode.on || s.leave != 0 && p.byID[s.parent] != nil && p.byID[s.parent].away
 	}
 	p.send(n.id, m)

@@ -101,6 +101,7 @@ type stripe struct {
 	kinAt    time.Duration // when Kin may be sent; never: nothing to say
 	starved  time.Duration // since when, 0: not
 	orphan   bool          // had a parent and lost it
+	dead     PeerID        // that parent, or the one that is suspect
 	leave    time.Duration // the parent asked to be left by then; 0: no
 	leaveAt  time.Duration // when that is tried again
 }
@@ -155,7 +156,7 @@ func New(cfg Config, self PeerID, rng *rand.Rand) (*Peer, error) {
 		byID:    make(map[PeerID]*neighbour),
 		stripes: make([]stripe, cfg.Stripes),
 		have:    stream.NewSeqSet(cfg.Window),
-		budget:  failover.NewBudget(cfg.HedgeShare, 64<<10, 256<<10),
+		budget:  failover.NewBudget(cfg.HedgeShare, 128, 256), // objects: seconds of a stripe
 		find:    failover.Backoff{Base: 300 * time.Millisecond, Cap: 5 * time.Second, Floor: 50 * time.Millisecond},
 		slots:   cfg.Slots,
 		objSize: 1500,
@@ -307,7 +308,7 @@ func (p *Peer) message(from PeerID, m Message) {
 	if n == nil {
 		return
 	}
-	n.heard = p.now
+	n.heard, n.missing = p.now, false
 	switch m := m.(type) {
 	case Hello:
 		p.hello(n, m)

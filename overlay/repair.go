@@ -146,7 +146,7 @@ func (p *Peer) pullFrom(i int, end uint64, hedge bool) int {
 		if src == nil {
 			break
 		}
-		if !p.budget.Spend(int(p.objSize)) {
+		if !p.budget.Spend(1) {
 			p.trace(TraceBudget, src.id, i, seq, 0)
 			break
 		}

@@ -46,7 +46,7 @@ type StripeSnapshot struct {
 func (p *Peer) Snapshot() Snapshot {
 	s := Snapshot{Self: p.self, Publisher: p.cfg.Publisher, Started: p.started, Draining: p.draining,
 		Epoch: p.haveEpoch(), Start: p.start, Position: p.have.Next(), Edge: p.edge,
-		Slots: p.slots, Used: p.used(), Known: len(p.view), Counters: p.stats, PullBytes: p.budget.Spent()}
+		Slots: p.slots, Used: p.used(), Known: len(p.view), Counters: p.stats, PullBytes: p.budget.Spent() * p.objSize}
 	for _, n := range p.nbrs {
 		s.Neighbours = append(s.Neighbours, n.id)
 	}

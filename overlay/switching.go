@@ -84,7 +84,7 @@ func (p *Peer) giveUpParent(i int) {
 		p.send(n.id, Unsubscribe{Stripe: uint8(i)})
 	}
 	p.trace(TraceGone, s.parent, i, 0, p.now-s.prog.Last())
-	s.parent = 0
+	s.dead, s.parent = s.parent, 0
 	if s.old != 0 { // it had not even begun: the one before may still send
 		p.send(s.old, Unsubscribe{Stripe: uint8(i)})
 		s.old = 0

@@ -24,6 +24,7 @@ type neighbour struct {
 	watching uint32         // stripes of which it wants to know our path
 	watched  uint32         // stripes of which we asked its path
 	away     bool           // it is leaving
+	missing  bool           // a child that an orphan of its says is dead, and that says nothing
 	busy     []time.Duration
 	breaker  failover.Breaker
 	served   int           // objects served to it since servedAt

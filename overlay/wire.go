@@ -40,6 +40,7 @@ func AppendMessage(b []byte, m Message) []byte {
 		b = append(b, m.Stripe, bitsOf(m.Latest, m.Urgent))
 		b = binary.AppendUvarint(b, m.Epoch)
 		b = binary.AppendUvarint(b, m.From)
+		b = binary.BigEndian.AppendUint64(b, uint64(m.Lost))
 	case Accept:
 		b = append(b, m.Stripe)
 		b = binary.AppendUvarint(b, m.Epoch)
@@ -132,7 +133,7 @@ func ParseMessage(b []byte) (Message, error) {
 	case kindSubscribe:
 		s, f := r.stripe(false), r.flags("flags", 2)
 		m = Subscribe{Stripe: s, Latest: f&1 != 0, Urgent: f&2 != 0,
-			Epoch: r.number("epoch", stream.MaxEpoch), From: r.number("from", stream.MaxSeq)}
+			Epoch: r.number("epoch", stream.MaxEpoch), From: r.number("from", stream.MaxSeq), Lost: r.peer("lost")}
 	case kindAccept:
 		m = Accept{Stripe: r.stripe(false), Epoch: r.number("epoch", stream.MaxEpoch),
 			Start: r.number("start", stream.MaxSeq), Path: r.peers("path", MaxPath)}
@@ -264,6 +265,13 @@ func (r *messageReader) peers(field string, top int) []PeerID {
 		ids[i] = PeerID(binary.BigEndian.Uint64(b[8*i:]))
 	}
 	return ids
+}
+
+func (r *messageReader) peer(field string) PeerID {
+	if b := r.take(field, 8); b != nil {
+		return PeerID(binary.BigEndian.Uint64(b))
+	}
+	return 0
 }
 
 func (r *messageReader) set() (epoch, first uint64, set uint32) {

@@ -103,6 +103,9 @@ const (
 	// MaxWindowObjects is the most Seqs that a [Window] spans: 10 s of 400 Mbit/s
 	// in full objects. An empty place costs 200 bytes.
 	MaxWindowObjects = 32768
+	// MaxParityRows is the most rows that a [RowDecoder] holds: 3 s of 80 objects
+	// a second in rows of 4, more than paths of different stripes differ.
+	MaxParityRows = 64
 	// MaxPlayoutObjects is the most objects that a [Playout] holds of one
 	// epoch: 100 s of 80 objects a second.
 	MaxPlayoutObjects = 8192

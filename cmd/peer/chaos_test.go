@@ -70,7 +70,12 @@ func start(t *testing.T, name string, args ...string) *process {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &process{name: name, cmd: exec.Command(file, append(args, common...)...), lines: make(chan string, 16), admin: make(chan string, 1), done: make(chan struct{})}
+	args = append(args, common...)
+	logDir := os.Getenv("BRAIDWAY_CHAOS_LOG") // a directory for every process's debug log
+	if logDir != "" {
+		args = append(args, "--log-level", "debug")
+	}
+	p := &process{name: name, cmd: exec.Command(file, args...), lines: make(chan string, 16), admin: make(chan string, 1), done: make(chan struct{})}
 	stdout, err := p.cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -111,7 +116,9 @@ func start(t *testing.T, name string, args ...string) *process {
 		_ = p.cmd.Process.Signal(syscall.SIGCONT)
 		_ = p.cmd.Process.Kill()
 		<-p.done
-		if t.Failed() {
+		if logDir != "" {
+			_ = os.WriteFile(filepath.Join(logDir, strings.ReplaceAll(p.name, " ", "")+".log"), p.log.Bytes(), 0o600)
+		} else if t.Failed() {
 			p.mu.Lock()
 			t.Logf("%s: %v\n%s", p.name, p.err, p.log.String())
 			p.mu.Unlock()

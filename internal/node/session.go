@@ -241,7 +241,7 @@ func (s *Session) loop() {
 	defer close(s.loopEnd)
 	timer := time.NewTimer(0)
 	defer timer.Stop()
-	keep := time.NewTicker(time.Second)
+	keep := time.NewTicker(2 * time.Second)
 	defer keep.Stop()
 	for {
 		select {
@@ -253,7 +253,8 @@ func (s *Session) loop() {
 		case <-timer.C:
 		case <-keep.C:
 			s.window.Expire(s.Now())
-			if n, changed := s.slots.tick(s.Now(), s.core.Snapshot().Used); changed {
+			snap := s.core.Snapshot()
+			if n, changed := s.slots.tick(s.Now(), snap.Used, distinctChildren(snap)); changed {
 				s.step(overlay.Event{Kind: overlay.EvSlots, Slots: int32(n)})
 			}
 		case <-s.ctx.Done():
@@ -302,6 +303,16 @@ func (s *Session) step(ev overlay.Event) {
 	for i := range s.out {
 		s.act(&s.out[i])
 	}
+}
+
+func distinctChildren(snap overlay.Snapshot) int {
+	set := make(map[overlay.PeerID]struct{})
+	for _, t := range snap.Stripes {
+		for _, c := range t.Children {
+			set[c] = struct{}{}
+		}
+	}
+	return len(set)
 }
 
 func (s *Session) linkTo(id overlay.PeerID) *link {
@@ -415,7 +426,7 @@ func (s *Session) write(a *overlay.Action) {
 	}
 	if !q.push(f, a.Backfill) && a.Kind == overlay.ActForward {
 		s.count.dropped.Add(1)
-		s.slots.slow()
+		s.slots.slow(a.Peer)
 		peer, stripe := a.Peer, a.Stripe
 		go s.post(item{ev: overlay.Event{Kind: overlay.EvSlow, Peer: peer, Stripe: stripe}, link: l})
 	}

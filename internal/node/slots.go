@@ -2,7 +2,11 @@ package node
 
 // This file answers: for how many children is there room?
 
-import "time"
+import (
+	"time"
+
+	"github.com/braidway/braidway/overlay"
+)
 
 const (
 	// guessedBitrate of a stream that does not say and was not measured yet, bit/s.
@@ -31,7 +35,7 @@ type slotKeeper struct {
 	bytes   int64 // received since at
 	at      time.Duration
 	grewAt  time.Duration
-	trouble bool
+	stuck   map[overlay.PeerID]struct{} // children whose queues ran over since the last look
 }
 
 func newSlotKeeper(limit int64, off bool, k int, bitrate uint64) slotKeeper {
@@ -56,25 +60,33 @@ func (s *slotKeeper) now() int {
 
 func (s *slotKeeper) received(n int) { s.bytes += int64(n) }
 
-// slow: a child's queue ran over.
-func (s *slotKeeper) slow() { s.trouble = true }
+// slow: a child's queue ran over. One alone is its own trouble; when it is
+// many at once, the uplink is.
+func (s *slotKeeper) slow(child overlay.PeerID) {
+	if s.stuck == nil {
+		s.stuck = make(map[overlay.PeerID]struct{})
+	}
+	s.stuck[child] = struct{}{}
+}
 
-// tick runs about once a second and returns the slots, and whether they changed.
-func (s *slotKeeper) tick(now time.Duration, used int) (int, bool) {
+// tick runs about once in two seconds and returns the slots, and whether they changed.
+func (s *slotKeeper) tick(now time.Duration, used, children int) (int, bool) {
 	if span := now - s.at; span > 4*time.Second {
 		if rate := float64(s.bytes*8) / span.Seconds(); s.bytes > 0 {
 			s.bitrate += (rate - s.bitrate) / 2
 		}
 		s.bytes, s.at = 0, now
 	}
+	trouble := len(s.stuck) > 1 && len(s.stuck)*2 > children
 	switch {
-	case s.trouble:
+	case trouble:
 		s.guess = max(s.k, min(s.guess, used)*7/10)
-		s.trouble, s.grewAt = false, now
+		s.grewAt = now
 	case used >= s.guess-1 && now-s.grewAt > growEvery && s.guess < mostSlots*s.k:
 		s.guess++
 		s.grewAt = now
 	}
+	clear(s.stuck)
 	n := s.now()
 	changed := n != s.last && (n < s.last*9/10 || n > s.last*11/10 || s.limit == 0)
 	if changed {
