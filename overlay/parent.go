@@ -245,7 +245,6 @@ func (p *Peer) pathChanged(n *neighbour, m Path) {
 	if slices.Contains(m.Path, p.self) || len(m.Path) == MaxPath {
 		p.stats.Loops++
 		p.trace(TraceLoop, n.id, i, 0, 0)
-		p.send(n.id, Unsubscribe{Stripe: m.Stripe})
 		n.busy[i] = p.now + p.jitter(time.Second)
 		p.orphaned(i)
 		return

@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"crypto/ed25519"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"strings"
 )
@@ -132,8 +133,11 @@ func ParseLink(s string) (Link, error) {
 	var l Link
 	id, err := ParseID(idText)
 	if err != nil {
-		te := err.(*TextError)
-		return bad(len(LinkScheme)+te.Offset, "id: %s", te.Reason)
+		var te *TextError
+		if errors.As(err, &te) {
+			return bad(len(LinkScheme)+te.Offset, "id: %s", te.Reason)
+		}
+		return bad(len(LinkScheme), "id: %v", err)
 	}
 	if !found {
 		return bad(len(s), "cut short: after the id come ?v=%s and the stream's key and name", linkVersion)
@@ -264,7 +268,8 @@ func parseKey(v string, at int) (ed25519.PublicKey, *TextError) {
 	key, err := base64.RawURLEncoding.Strict().DecodeString(v)
 	if err != nil || len(key) != publicKeySize {
 		off := 0
-		if e, ok := err.(base64.CorruptInputError); ok {
+		var e base64.CorruptInputError
+		if errors.As(err, &e) {
 			off = int(e)
 		}
 		return nil, &TextError{"link", at + off, "public key is not base64url"}

@@ -61,7 +61,7 @@ func (h Header) Stripe(k int) int {
 func (h Header) GroupStart() bool { return h.Seq == h.GroupFirst }
 
 // check returns the first field that no writer may produce.
-func (h Header) check(payload int) (field string, kind error, detail string) {
+func (h Header) check(payload int) (field, detail string, kind error) { //nolint:staticcheck // kind classifies; nil is no mistake
 	top := MaxPayload
 	if h.Flags == FlagParity {
 		top = MaxParityPayload
@@ -72,21 +72,21 @@ func (h Header) check(payload int) (field string, kind error, detail string) {
 	}
 	switch {
 	case h.Flags != 0 && h.Flags != FlagPreamble && h.Flags != FlagEnd && h.Flags != FlagParity:
-		return "flags", ErrMalformed, fmt.Sprintf("%#x, allowed is one of 1, 2 and 4 or none", uint8(h.Flags))
+		return "flags", fmt.Sprintf("%#x, allowed is one of 1, 2 and 4 or none", uint8(h.Flags)), ErrMalformed
 	case h.Epoch == 0 || h.Epoch > MaxEpoch:
-		return "epoch", ErrLimit, fmt.Sprintf("%d, allowed is 1 to %d", h.Epoch, uint64(MaxEpoch))
+		return "epoch", fmt.Sprintf("%d, allowed is 1 to %d", h.Epoch, uint64(MaxEpoch)), ErrLimit
 	case h.Group > MaxSeq:
-		return "group", ErrLimit, fmt.Sprintf("%d, allowed is 0 to %d", h.Group, uint64(MaxSeq))
+		return "group", fmt.Sprintf("%d, allowed is 0 to %d", h.Group, uint64(MaxSeq)), ErrLimit
 	case h.Seq > MaxSeq:
-		return "seq", ErrLimit, fmt.Sprintf("%d, allowed is 0 to %d", h.Seq, uint64(MaxSeq))
+		return "seq", fmt.Sprintf("%d, allowed is 0 to %d", h.Seq, uint64(MaxSeq)), ErrLimit
 	case h.GroupFirst > h.Seq:
-		return "group first", ErrLimit, fmt.Sprintf("%d, allowed is 0 to the object's seq, %d", h.GroupFirst, h.Seq)
+		return "group first", fmt.Sprintf("%d, allowed is 0 to the object's seq, %d", h.GroupFirst, h.Seq), ErrLimit
 	case h.Time < 0 || h.Time > MaxTime:
-		return "time", ErrLimit, fmt.Sprintf("%d, allowed is 0 to %d", h.Time, int64(MaxTime))
+		return "time", fmt.Sprintf("%d, allowed is 0 to %d", h.Time, int64(MaxTime)), ErrLimit
 	case payload < low || payload > top:
-		return "payload length", ErrLimit, fmt.Sprintf("%d, allowed is %d to %d", payload, low, top)
+		return "payload length", fmt.Sprintf("%d, allowed is %d to %d", payload, low, top), ErrLimit
 	}
-	return "", nil, ""
+	return "", "", nil
 }
 
 // Object is the unit that is sent, verified, forwarded and repaired.
@@ -119,7 +119,7 @@ func (p *Parsed) AuthSize() int { return len(p.Wire) - p.signed }
 // AppendObject appends the encoded object to b. The error is a *[WireError]
 // that names the field that is outside its range.
 func AppendObject(b []byte, o Object, a Auth) ([]byte, error) {
-	if field, kind, detail := o.check(len(o.Payload)); kind != nil {
+	if field, detail, kind := o.check(len(o.Payload)); kind != nil {
 		return b, &WireError{What: "object", Field: field, Kind: kind, Detail: detail}
 	}
 	if err := a.check(); err != nil {
@@ -187,7 +187,7 @@ func ParseObject(b []byte) (Parsed, error) {
 	if r.err != nil {
 		return Parsed{}, r.err
 	}
-	if field, kind, detail := p.check(n); kind != nil {
+	if field, detail, kind := p.check(n); kind != nil {
 		at := 0 // only flags and payload length can be wrong by now
 		if field == "payload length" {
 			at = lengthAt

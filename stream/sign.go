@@ -45,7 +45,7 @@ func SignBatch(key ed25519.PrivateKey, id ID, objects []Object) ([]Parsed, error
 	n, total := len(objects), 0
 	for i := range objects {
 		o := &objects[i]
-		if field, kind, detail := o.check(len(o.Payload)); kind != nil {
+		if field, detail, kind := o.check(len(o.Payload)); kind != nil {
 			err := &WireError{What: "object", Field: field, Kind: kind, Detail: detail}
 			return nil, fmt.Errorf("stream: signing object %d of %d: %w", i, n, err)
 		}

@@ -20,7 +20,8 @@ const (
 
 // queued is one frame that waits; control frames have neither group nor epoch.
 type queued struct {
-	frame []byte
+	frame []byte // ready to be written
+	wire  []byte // or an object's bytes, shared by all queues
 	at    time.Time
 	epoch uint64
 	group uint64
@@ -46,6 +47,9 @@ type sender struct {
 	stream network.Stream
 }
 
+// size is about what the frame takes on the stream.
+func (f *queued) size() int { return len(f.frame) + len(f.wire) }
+
 func newSender(maxBytes int, maxAge time.Duration) *sender {
 	return &sender{maxBytes: maxBytes, maxAge: maxAge, wake: make(chan struct{}, 1), done: make(chan struct{})}
 }
@@ -65,7 +69,7 @@ func (q *sender) push(f queued, backfill bool) bool {
 		}
 		q.skip = false
 	}
-	full := q.bytes+len(f.frame) > q.maxBytes ||
+	full := q.bytes+f.size() > q.maxBytes ||
 		q.maxAge > 0 && len(q.live) > 0 && f.at.Sub(q.live[0].at) > q.maxAge
 	if full && backfill && len(q.live) > 0 {
 		return true // live objects have the room; the receiver will ask for what it misses
@@ -75,7 +79,7 @@ func (q *sender) push(f queued, backfill bool) bool {
 		q.skip, q.epoch, q.group = true, f.epoch, f.group
 		return false
 	}
-	q.bytes += len(f.frame)
+	q.bytes += f.size()
 	if backfill {
 		q.back = append(q.back, f)
 	} else {
@@ -123,10 +127,15 @@ func (q *sender) take(b []byte) (batch []byte, end bool) {
 	}
 	for _, list := range []*[]queued{&q.live, &q.back} {
 		n := 0
-		for n < len(*list) && (len(b) == 0 || len(b)+len((*list)[n].frame) <= batchBytes) {
-			b = append(b, (*list)[n].frame...)
-			q.bytes -= len((*list)[n].frame)
-			(*list)[n].frame = nil
+		for n < len(*list) && (len(b) == 0 || len(b)+(*list)[n].size() <= batchBytes) {
+			f := &(*list)[n]
+			if f.wire != nil {
+				b = appendObjectFrame(b, f.wire)
+			} else {
+				b = append(b, f.frame...)
+			}
+			q.bytes -= f.size()
+			f.frame, f.wire = nil, nil
 			n++
 		}
 		if n == len(*list) {

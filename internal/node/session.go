@@ -422,7 +422,7 @@ func (s *Session) write(a *overlay.Action) {
 			o = &p
 		}
 		f.group = o.Group
-		f.frame = appendObjectFrame(make([]byte, 0, len(o.Wire)+3), o.Wire)
+		f.wire = o.Wire
 	}
 	if !q.push(f, a.Backfill) && a.Kind == overlay.ActForward {
 		s.count.dropped.Add(1)
