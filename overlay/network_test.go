@@ -14,6 +14,8 @@ import (
 	"testing"
 	"time"
 
+	"pgregory.net/rapid"
+
 	"github.com/braidway/braidway/stream"
 )
 
@@ -707,7 +709,7 @@ func BenchmarkStepObject(b *testing.B) {
 
 // TestManySeedsKeepTheInvariants throws faults of all kinds at many networks.
 func TestManySeedsKeepTheInvariants(t *testing.T) {
-	seeds := 12
+	seeds := 8
 	if testing.Short() {
 		seeds = 3
 	}
@@ -741,4 +743,40 @@ func TestManySeedsKeepTheInvariants(t *testing.T) {
 			t.Errorf("seed %d: redundancy %.3f", 100+seed, r)
 		}
 	}
+}
+
+// TestAnyScheduleKeepsTheInvariants lets rapid choose, and shrink, what happens.
+func TestAnyScheduleKeepsTheInvariants(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		n := newTestNet(t, rapid.Uint64().Draw(rt, "seed"), 4)
+		n.add(Config{Publisher: true, Epoch: 1, Slots: 8, MaxChildren: 2})
+		n.publish()
+		for range 10 {
+			n.add(Config{Slots: 8})
+		}
+		n.run(4 * time.Second)
+		for range rapid.IntRange(1, 5).Draw(rt, "faults") {
+			alive := n.alive()
+			p := alive[rapid.IntRange(1, len(alive)-1).Draw(rt, "peer")]
+			switch rapid.SampledFrom([]string{"kill", "freeze", "drain", "join"}).Draw(rt, "what") {
+			case "kill":
+				n.kill(p)
+			case "freeze":
+				n.freeze(p, 3*time.Second)
+			case "drain":
+				n.step(p, Event{Kind: EvDrain, Wait: time.Second})
+				n.at(1500*time.Millisecond, func() { n.kill(p) })
+			case "join":
+				n.add(Config{Slots: 4})
+			}
+			n.add(Config{Slots: 8})
+			n.run(n.now + time.Duration(rapid.IntRange(0, 1500).Draw(rt, "wait"))*time.Millisecond)
+			n.check(false)
+		}
+		n.run(n.now + 15*time.Second)
+		n.check(true)
+		if t.Failed() {
+			rt.Fatal("see above")
+		}
+	})
 }

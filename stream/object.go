@@ -61,7 +61,7 @@ func (h Header) Stripe(k int) int {
 func (h Header) GroupStart() bool { return h.Seq == h.GroupFirst }
 
 // check returns the first field that no writer may produce.
-func (h Header) check(payload int) (field, detail string, kind error) { //nolint:staticcheck // kind classifies; nil is no mistake
+func (h Header) check(payload int) (field, detail string, kind error) {
 	top := MaxPayload
 	if h.Flags == FlagParity {
 		top = MaxParityPayload

@@ -87,3 +87,32 @@ func FuzzParseObject(f *testing.F) {
 		}
 	})
 }
+
+func TestOnlyAFittingAuthIsAppended(t *testing.T) {
+	o := Object{Header: Header{Epoch: 1}, Payload: []byte{1}}
+	sig := make([]byte, signatureSize)
+	for name, a := range map[string]Auth{
+		"batch of none":     {Signature: sig},
+		"batch of 65":       {Count: MaxBatch + 1, Signature: sig},
+		"index over batch":  {Count: 1, Index: 1, Signature: sig},
+		"proof too long":    {Count: 1, Proof: make([]byte, hashSize), Signature: sig},
+		"proof too short":   {Count: 2, Signature: sig},
+		"signature cut off": {Count: 1, Signature: sig[:63]},
+	} {
+		if b, err := AppendObject([]byte("x"), o, a); !errors.Is(err, ErrLimit) || string(b) != "x" {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	o.Epoch = 0
+	if _, err := AppendObject(nil, o, Auth{Count: 1, Signature: sig}); !errors.Is(err, ErrLimit) {
+		t.Errorf("epoch 0: %v", err)
+	}
+}
+
+func TestTheStripeIsSeqModK(t *testing.T) {
+	for k, want := range map[int]int{0: 0, 1: 0, 4: 2, 16: 10} {
+		if got := (Header{Seq: 42}).Stripe(k); got != want {
+			t.Errorf("k=%d: stripe %d, want %d", k, got, want)
+		}
+	}
+}

@@ -532,16 +532,18 @@ func (s *Session) disconnect(a *overlay.Action) {
 	delete(s.links, a.Peer)
 	s.mu.Unlock()
 	if l != nil {
-		l.close(false)
 		p, ok = l.peer, true
+	}
+	if ok && a.Kind == overlay.ActBan {
+		s.node.ban(p, a.Wait) // before it can come back
+	}
+	if l != nil {
+		l.close(false)
 	}
 	if !ok {
 		return
 	}
 	s.node.host.Unprotect(p, "braidway")
-	if a.Kind == overlay.ActBan {
-		s.node.ban(p, a.Wait)
-	}
 	go func() { _ = s.node.host.Network().ClosePeer(p) }()
 }
 
