@@ -20,11 +20,11 @@ type DetectorConfig struct {
 }
 
 func (c DetectorConfig) withDefaults() DetectorConfig {
-	if c.MinBound == 0 {
-		c.MinBound = 100 * time.Millisecond
-	}
 	if c.MaxBound == 0 {
-		c.MaxBound = time.Second
+		c.MaxBound = max(time.Second, c.MinBound)
+	}
+	if c.MinBound == 0 {
+		c.MinBound = min(100*time.Millisecond, c.MaxBound)
 	}
 	if c.Threshold == 0 {
 		c.Threshold = 8
@@ -34,6 +34,9 @@ func (c DetectorConfig) withDefaults() DetectorConfig {
 
 // sameInstant joins arrivals that were written together into one.
 const sameInstant = time.Millisecond
+
+// longest interval that is learnt, as a multiple of the mean (guess).
+const longest = 4
 
 // weight of a new interval in the moving averages (guess: about the last 16).
 const weight = 1.0 / 16
@@ -62,7 +65,9 @@ func (d *Detector) Observe(now time.Duration) {
 		d.last = max(d.last, now)
 		return
 	}
-	x := gap.Seconds()
+	// One long silence, such as a freeze, must not blind the detector for the
+	// next: it counts as a few times what is usual.
+	x := min(gap.Seconds(), longest*max(d.mean, d.floor))
 	diff := x - d.mean
 	d.mean += weight * diff
 	d.va = (1 - weight) * (d.va + weight*diff*diff)
@@ -78,7 +83,7 @@ func (d *Detector) Last() time.Duration { return d.last }
 // shape returns mean and standard deviation, seconds. A sender may at any time
 // fall back from objects to its promised interval, so neither goes below that.
 func (d *Detector) shape() (mean, dev float64) {
-	return max(d.mean, d.floor), max(math.Sqrt(d.va), d.floor/8)
+	return max(d.mean, d.floor), max(math.Sqrt(d.va), d.floor/8, 1e-6)
 }
 
 // Phi returns the suspicion at now: -log10 of the chance that a living sender
@@ -101,8 +106,8 @@ func (d *Detector) Bound(c DetectorConfig) time.Duration {
 	for range 2 {
 		z = math.Sqrt(max(0.01, 2*(math.Ln10*c.Threshold-math.Log(max(1, z)*2.5066))))
 	}
-	b := time.Duration((mean + z*dev) * float64(time.Second))
-	return min(max(b, c.MinBound), c.MaxBound)
+	b := (mean + z*dev) * float64(time.Second)
+	return time.Duration(min(max(b, float64(c.MinBound)), float64(c.MaxBound)))
 }
 
 // SuspectAt returns when the sender becomes suspect if it stays silent.

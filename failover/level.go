@@ -3,6 +3,7 @@ package failover
 // This file answers: how does a parent stand in one stripe, from what it sends?
 
 import (
+	"fmt"
 	"math"
 	"time"
 )
@@ -21,7 +22,10 @@ const (
 
 // String returns the level's name.
 func (l Level) String() string {
-	return [...]string{"healthy", "suspect", "gone", "starved", "wary"}[min(l, Wary)]
+	if l > Wary {
+		return fmt.Sprintf("level(%d)", uint8(l))
+	}
+	return [...]string{"healthy", "suspect", "gone", "starved", "wary"}[l]
 }
 
 // ProgressConfig says what a Progress may expect.
@@ -40,19 +44,20 @@ const waryHalfLife = 30 * time.Second
 
 // Progress follows one parent in one stripe: stream progress is the heartbeat.
 type Progress struct {
-	det    Detector
-	pos    uint64
-	moved  time.Duration // when pos last advanced
-	lost   bool
-	wary   bool
-	waryAt time.Duration
+	det     Detector
+	pos     uint64
+	moved   time.Duration // when pos last advanced
+	abreast time.Duration // when Level last saw it near the edge
+	lost    bool
+	wary    bool
+	waryAt  time.Duration
 }
 
 // Start begins at now with a parent that promises a sign of life every expected.
 // What is known of an earlier fault stays.
 func (p *Progress) Start(now, expected time.Duration) {
 	p.det.Start(now, expected)
-	p.pos, p.moved, p.lost = 0, now, false
+	p.pos, p.moved, p.abreast, p.lost = 0, now, now, false
 }
 
 // Object records the arrival of object pos-1: the parent stands at pos.
@@ -111,7 +116,10 @@ func (p *Progress) Level(now time.Duration, edge uint64, c ProgressConfig) Level
 		}
 		return Suspect
 	}
-	if edge > p.pos+c.StarveLag && now-p.moved > c.StarveTime {
+	switch {
+	case edge <= p.pos || edge-p.pos <= c.StarveLag:
+		p.abreast = now
+	case now-max(p.abreast, p.moved) > c.StarveTime:
 		return Starved
 	}
 	if p.Wariness(now) > 0.1 {

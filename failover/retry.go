@@ -55,23 +55,28 @@ const (
 )
 
 // Allow says whether an attempt may be made at now; in half-open state the
-// first caller gets the trial.
+// first caller gets the trial. One whose outcome is never told is forgotten
+// after a minute.
 func (b *Breaker) Allow(now time.Duration) bool {
 	if b.fails < breakerFails {
 		return true
 	}
-	if now < b.until || b.trial {
+	if now < b.until {
 		return false
 	}
-	b.trial = true
+	b.trial, b.until = true, now+breakerCap
 	return true
 }
 
 // Success closes the breaker.
 func (b *Breaker) Success() { *b = Breaker{} }
 
-// Failure counts a failed attempt at now; an open time doubles from 2 s to 60 s.
+// Failure counts a failed attempt at now; an open time doubles from 2 s to
+// 60 s. Failures of attempts from before it opened change nothing.
 func (b *Breaker) Failure(now time.Duration) {
+	if b.fails == breakerFails && !b.trial {
+		return
+	}
 	if b.fails < breakerFails {
 		b.fails++
 	}
@@ -85,9 +90,7 @@ func (b *Breaker) Failure(now time.Duration) {
 }
 
 // Open says whether attempts are stopped at now.
-func (b *Breaker) Open(now time.Duration) bool {
-	return b.fails >= breakerFails && (now < b.until || b.trial)
-}
+func (b *Breaker) Open(now time.Duration) bool { return b.fails >= breakerFails && now < b.until }
 
 // Budget is a token bucket for hedges and repairs: it earns a share of the
 // received bytes (gRPC's retry throttling, in bytes).
@@ -99,14 +102,17 @@ type Budget struct {
 
 // NewBudget earns share of what is received, starts with initial and holds at most burst bytes.
 func NewBudget(share float64, initial, burst int64) Budget {
-	return Budget{share: share, tokens: float64(initial), burst: float64(burst)}
+	return Budget{share: share, tokens: float64(max(0, min(initial, burst))), burst: float64(burst)}
 }
 
-// Earn records n received bytes.
-func (b *Budget) Earn(n int) { b.tokens = min(b.burst, b.tokens+b.share*float64(n)) }
+// Earn records n received bytes, or whatever unit the budget is kept in.
+func (b *Budget) Earn(n int) { b.tokens = min(b.burst, b.tokens+b.share*float64(max(n, 0))) }
 
 // Spend takes cost bytes; false, and nothing taken, when there are not so many.
 func (b *Budget) Spend(cost int) bool {
+	if cost <= 0 {
+		return true
+	}
 	if float64(cost) > b.tokens {
 		return false
 	}
