@@ -272,7 +272,7 @@ func TestRelaysDieAndFreezeAndViewersGetEveryByte(t *testing.T) {
 		addRelay()
 	}
 	t.Logf("%d stripes of viewers were behind a child of the victim", behind)
-	if behind == 0 {
+	if behind == 0 && faults >= 10 { // with few faults it may be so by chance
 		t.Error("no viewer was ever behind a victim's child: the trees had no depth")
 	}
 	for i, v := range viewers {

@@ -19,6 +19,7 @@ import (
 // Chunk is a piece of the input.
 type Chunk struct {
 	Due  time.Duration // since the first chunk; negative: as it comes
+	Span time.Duration // how long Data lasts, where known: it is due evenly over that time
 	Data []byte
 }
 
@@ -122,7 +123,7 @@ func (s *fileSource) Next(ctx context.Context) (Chunk, error) {
 			return c, nil
 		}
 		if p, ok := parsePacket(b); ok && p.hasPCR && s.pace.saw(p.pid, p.pcr) && len(c.Data) > 0 {
-			s.next = b
+			s.next, c.Span = b, s.pace.due-c.Due
 			return c, nil
 		}
 		if c.Data = append(c.Data, b...); len(c.Data) >= maxChunk {
@@ -195,7 +196,7 @@ func (s *TestSource) Next(ctx context.Context) (Chunk, error) {
 		// A packet with a PCR that moved on begins the next chunk: it is read
 		// again there, and does not move then.
 		if p, _ := parsePacket(b); p.hasPCR && s.pace.saw(p.pid, p.pcr) && len(c.Data) > PacketSize {
-			c.Data = c.Data[:len(c.Data)-PacketSize]
+			c.Data, c.Span = c.Data[:len(c.Data)-PacketSize], s.pace.due-c.Due
 			return c, nil
 		}
 		if s.at += PacketSize; s.at+PacketSize > len(clip) {
@@ -329,6 +330,10 @@ func openFFmpeg(ctx context.Context, input string) (Source, error) {
 	}), nil
 }
 
+// smooth is the pace at which a chunk is written: a frame at once would keep
+// the stripes silent until the next.
+const smooth = 20 * time.Millisecond
+
 // Copy writes a source to w when each chunk is due, until its end or the end of ctx.
 func Copy(ctx context.Context, w io.Writer, src Source) error {
 	began := time.Now()
@@ -340,15 +345,23 @@ func Copy(ctx context.Context, w io.Writer, src Source) error {
 		if err != nil {
 			return err
 		}
-		if wait := c.Due - time.Since(began); c.Due >= 0 && wait > 0 {
-			select {
-			case <-time.After(wait):
-			case <-ctx.Done():
-				return ctx.Err()
+		for due, rest := c.Due, c.Data; len(rest) > 0; due += smooth {
+			if wait := due - time.Since(began); due >= 0 && wait > 0 {
+				select {
+				case <-time.After(wait):
+				case <-ctx.Done():
+					return ctx.Err()
+				}
 			}
-		}
-		if _, err := w.Write(c.Data); err != nil {
-			return err
+			n := len(rest)
+			if left := c.Due + c.Span - due; c.Due >= 0 && left > smooth {
+				n = int(int64(n)*int64(smooth)/int64(left))/PacketSize*PacketSize + PacketSize
+			}
+			n = min(n, len(rest))
+			if _, err := w.Write(rest[:n]); err != nil {
+				return err
+			}
+			rest = rest[n:]
 		}
 	}
 }
