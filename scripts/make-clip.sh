@@ -38,26 +38,27 @@ box="fontfile='$font':fontcolor=white:box=1:boxcolor=black@0.7:boxborderw=10"
 clock="drawtext=$box:fontsize=44:x=(w-text_w)/2:y=36:text='%{pts\\:hms}'"
 frame="drawtext=$box:fontsize=36:x=(w-text_w)/2:y=h-text_h-36:text='frame %{eif\\:n\\:d\\:3} of 512'"
 
+# 959 AAC frames; the encoder adds one before them, its priming samples, so
+# that audio runs 1024 samples ahead of video in every loop alike.
+audio_length=20.458666667
+
 # A beep of 0.1 s at each second, higher at every fifth; silent where the clip
 # begins and ends, so that the loop does not click.
-beep="aevalsrc=exprs='0.25*sin(2*PI*t*(660+220*not(mod(floor(t)\\,5))))*between(mod(t\\,1)\\,0.1\\,0.2)':sample_rate=48000:channel_layout=mono"
+beep="aevalsrc=exprs='0.25*sin(2*PI*t*(660+220*not(mod(floor(t)\\,5))))*between(mod(t\\,1)\\,0.1\\,0.2)':sample_rate=48000:channel_layout=mono:duration=$audio_length"
 
 mkdir -p "$(dirname "$out")"
 tmp=$(dirname "$out")/.clip.$$.ts
 trap 'rm -f "$tmp"' EXIT INT TERM
 
-# -frames:a 960 counts AAC frames; the first holds the encoder's priming
-# samples, so audio runs 1024 samples ahead of video in every loop alike.
 ffmpeg -hide_banner -loglevel warning -nostdin -y \
-	-f lavfi -i "testsrc2=size=640x360:rate=25" -f lavfi -i "$beep" \
+	-f lavfi -i "testsrc2=size=640x360:rate=25:duration=20.48" -f lavfi -i "$beep" \
 	-map 0:v -map 1:a -vf "$clock,$frame,format=yuv420p" \
-	-frames:v 512 -frames:a 960 \
 	-c:v libx264 -profile:v main -level 3.0 -preset slow -threads 1 \
-	-b:v 800k -maxrate 900k -bufsize 900k \
-	-g 25 -keyint_min 25 -sc_threshold 0 -bf 2 -x264-params open-gop=0 \
+	-b:v 1100k -maxrate 1300k -bufsize 1300k \
+	-g 25 -keyint_min 25 -sc_threshold 0 -bf 0 -x264-params open-gop=0:repeat-headers=1 \
 	-c:a aac -b:a 64k -ac 1 -ar 48000 \
 	-fflags +bitexact -flags:v +bitexact -flags:a +bitexact -map_metadata -1 \
-	-f mpegts -mpegts_flags +resend_headers -pat_period 0.9 -sdt_period 3600 \
+	-f mpegts -mpegts_flags +pat_pmt_at_frames+resend_headers -muxdelay 0.1 -muxpreload 0 \
 	"$tmp"
 
 count() {
