@@ -10,6 +10,9 @@ const maxDrain = 10 * time.Minute
 // drain tells every neighbour, and serves the children until they have moved.
 func (p *Peer) drain(wait time.Duration) {
 	wait = min(max(wait, 0), maxDrain)
+	if p.drained {
+		return // it has left already
+	}
 	if p.draining {
 		p.drainAt = min(p.drainAt, p.now+wait)
 		return
