@@ -690,12 +690,12 @@ func TestDrainingTwiceIsDrainingOnce(t *testing.T) {
 		t.Errorf("it reports it %d times more", k)
 	}
 	for now := time.Duration(0); now < 5*time.Second; {
+		p.Step(now, Event{Kind: EvTimeout}, nil)
 		d := p.Deadline()
 		if d <= now {
 			t.Fatalf("the deadline stays at %v", d)
 		}
 		now = d
-		p.Step(now, Event{Kind: EvTimeout}, nil)
 	}
 }
 
