@@ -20,6 +20,9 @@ type Sink interface {
 // ErrNotTS says that the input is not MPEG-TS.
 var ErrNotTS = errors.New("the input is not MPEG-TS; publish other bytes with --raw")
 
+// ErrEmpty says that the input ended before its first byte.
+var ErrEmpty = errors.New("the input is empty")
+
 const (
 	// probePackets must begin with the sync byte before anything is believed.
 	probePackets = 5
@@ -104,11 +107,12 @@ func resync(b []byte) int {
 	return len(b)
 }
 
-// Close passes on what is left. ErrNotTS: the input was short and is not MPEG-TS.
+// Close passes on what is left. ErrNotTS: the input was short and is not
+// MPEG-TS. ErrEmpty: there was none.
 func (c *Cutter) Close() error {
 	if !c.sure {
 		if len(c.part) == 0 {
-			return nil
+			return ErrEmpty
 		}
 		if len(c.part) < PacketSize || c.probe(len(c.part)/PacketSize) != nil {
 			return ErrNotTS
@@ -214,5 +218,10 @@ func (c *RawCutter) Write(p []byte) (int, error) {
 	return c.out.Write(p)
 }
 
-// Close does nothing: nothing is held back.
-func (c *RawCutter) Close() error { return nil }
+// Close passes on nothing, since nothing is held back. ErrEmpty: nothing came.
+func (c *RawCutter) Close() error {
+	if c.last.IsZero() {
+		return ErrEmpty
+	}
+	return nil
+}

@@ -46,7 +46,7 @@ func Open(ctx context.Context, input string, raw bool, stdin io.Reader) (Source,
 	case input == "" || input == "test:":
 		return NewTestSource(), nil
 	case input == "-":
-		return newReaderSource(io.NopCloser(stdin), nil), nil
+		return newReaderSource(io.NopCloser(stdin)), nil
 	case strings.HasPrefix(input, "udp://"):
 		return openUDP(strings.TrimPrefix(input, "udp://"))
 	case strings.Contains(input, "://"):
@@ -54,25 +54,21 @@ func Open(ctx context.Context, input string, raw bool, stdin io.Reader) (Source,
 	}
 	f, err := os.Open(input)
 	if err != nil {
-		return nil, fmt.Errorf("input %s: %w", input, err)
+		return nil, fmt.Errorf("input: %w", err)
 	}
 	if raw {
-		return newReaderSource(f, nil), nil
+		return newReaderSource(f), nil
 	}
 	head := make([]byte, probePackets*PacketSize)
 	n, err := io.ReadFull(f, head)
-	if err != nil && !errors.Is(err, io.ErrUnexpectedEOF) || n == 0 {
-		return nil, errors.Join(fmt.Errorf("input %s: %w", input, cmpErr(err, io.ErrUnexpectedEOF)), f.Close())
-	}
-	for i := 0; i < n; i += PacketSize {
-		if head[i] != syncByte {
-			if _, err := exec.LookPath("ffmpeg"); err == nil {
-				if src, err := openFFmpeg(ctx, input); err == nil {
-					return src, f.Close()
-				}
-			}
-			return nil, errors.Join(fmt.Errorf("input %s: %w", input, ErrNotTS), f.Close())
-		}
+	switch {
+	case n == 0 && errors.Is(err, io.EOF):
+		return nil, errors.Join(fmt.Errorf("input %s: %w", input, ErrEmpty), f.Close())
+	case err != nil && !errors.Is(err, io.ErrUnexpectedEOF):
+		return nil, errors.Join(fmt.Errorf("input %s: %w", input, err), f.Close())
+	case !looksLikeTS(head[:n]):
+		_ = f.Close()
+		return openOther(ctx, input)
 	}
 	if _, err := f.Seek(0, io.SeekStart); err != nil {
 		return nil, errors.Join(err, f.Close())
@@ -80,11 +76,46 @@ func Open(ctx context.Context, input string, raw bool, stdin io.Reader) (Source,
 	return &fileSource{f: f, r: bufio.NewReaderSize(f, 256<<10)}, nil
 }
 
-func cmpErr(err, def error) error {
-	if err == nil {
-		return def
+// looksLikeTS reports whether b begins with packets, as far as it goes.
+func looksLikeTS(b []byte) bool {
+	for i := 0; i < len(b); i += PacketSize {
+		if b[i] != syncByte {
+			return false
+		}
 	}
-	return err
+	return true
+}
+
+// openOther opens a file that is not MPEG-TS with ffmpeg, and waits until that
+// is known to go well: nothing is to be started for a file that nobody reads.
+func openOther(ctx context.Context, input string) (Source, error) {
+	if _, err := exec.LookPath("ffmpeg"); err != nil {
+		return nil, fmt.Errorf("input %s: %w", input, ErrNotTS)
+	}
+	src, err := openFFmpeg(ctx, input)
+	if err != nil {
+		return nil, err
+	}
+	first, err := src.Next(ctx)
+	if err != nil {
+		return nil, errors.Join(err, src.Close())
+	}
+	return &begunSource{Source: src, first: &first}, nil
+}
+
+// begunSource is a source from which one chunk was taken.
+type begunSource struct {
+	Source
+	first *Chunk
+}
+
+// Next returns that chunk first.
+func (s *begunSource) Next(ctx context.Context) (Chunk, error) {
+	if c := s.first; c != nil {
+		s.first = nil
+		return *c, nil
+	}
+	return s.Source.Next(ctx)
 }
 
 // fileSource paces a file by its PCRs.
@@ -236,15 +267,12 @@ func (s *TestSource) Close() error { return nil }
 type readerSource struct {
 	c    chan Chunk
 	err  error // set before c is closed
-	stop func() error
+	r    io.Closer
 	done chan struct{}
 }
 
-func newReaderSource(r io.ReadCloser, stop func() error) *readerSource {
-	s := &readerSource{c: make(chan Chunk, 16), done: make(chan struct{}), stop: stop}
-	if stop == nil {
-		s.stop = r.Close
-	}
+func newReaderSource(r io.ReadCloser) *readerSource {
+	s := &readerSource{c: make(chan Chunk, 16), done: make(chan struct{}), r: r}
 	go func() {
 		defer close(s.c)
 		for {
@@ -269,10 +297,15 @@ func newReaderSource(r io.ReadCloser, stop func() error) *readerSource {
 func (s *readerSource) Next(ctx context.Context) (Chunk, error) {
 	select {
 	case c, ok := <-s.c:
-		if !ok {
-			return Chunk{}, cmpErr(s.err, io.EOF)
+		switch {
+		case ok:
+			return c, nil
+		case ctx.Err() != nil: // then the reader's end is only a consequence
+			return Chunk{}, ctx.Err()
+		case s.err == nil:
+			return Chunk{}, io.EOF
 		}
-		return c, nil
+		return Chunk{}, s.err
 	case <-ctx.Done():
 		return Chunk{}, ctx.Err()
 	}
@@ -280,7 +313,7 @@ func (s *readerSource) Next(ctx context.Context) (Chunk, error) {
 
 func (s *readerSource) Close() error {
 	close(s.done)
-	return s.stop()
+	return s.r.Close()
 }
 
 // openUDP listens for datagrams, unicast or multicast.
@@ -300,34 +333,7 @@ func openUDP(hostport string) (Source, error) {
 		return nil, fmt.Errorf("input udp://%s: %w", hostport, err)
 	}
 	_ = conn.SetReadBuffer(4 << 20)
-	return newReaderSource(conn, nil), nil
-}
-
-// openFFmpeg lets the installed ffmpeg read the input and mux it to MPEG-TS.
-func openFFmpeg(ctx context.Context, input string) (Source, error) {
-	path, err := exec.LookPath("ffmpeg")
-	if err != nil {
-		return nil, fmt.Errorf("input %s needs ffmpeg, which is not installed; MPEG-TS files, - and udp:// work without", input)
-	}
-	args := []string{"-hide_banner", "-loglevel", "error", "-nostdin"}
-	if !strings.Contains(input, "://") {
-		args = append(args, "-re")
-	}
-	args = append(args, "-i", input, "-c", "copy", "-f", "mpegts", "-mpegts_flags", "+pat_pmt_at_frames+resend_headers", "pipe:1")
-	cmd := exec.CommandContext(ctx, path, args...)
-	cmd.Stderr = os.Stderr
-	out, err := cmd.StdoutPipe()
-	if err == nil {
-		err = cmd.Start()
-	}
-	if err != nil {
-		return nil, fmt.Errorf("input %s: %w", input, err)
-	}
-	return newReaderSource(out, func() error {
-		_ = cmd.Process.Kill()
-		_ = cmd.Wait()
-		return nil
-	}), nil
+	return newReaderSource(conn), nil
 }
 
 // smooth is the pace at which a chunk is written: a frame at once would keep
