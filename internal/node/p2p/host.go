@@ -348,8 +348,30 @@ func relayCandidates(h *Host, n int) <-chan peer.AddrInfo {
 // Key returns the host's identity.
 func (h *Host) Key() ed25519.PrivateKey { return h.key }
 
-// AddrInfo returns the host's id and the addresses that it advertises.
-func (h *Host) AddrInfo() peer.AddrInfo { return *host.InfoFromHost(h.Host) }
+// AddrInfo returns the host's id and the addresses that it advertises, those
+// that lead furthest first: links and records have room for a few only.
+func (h *Host) AddrInfo() peer.AddrInfo {
+	ai := *host.InfoFromHost(h.Host)
+	slices.SortStableFunc(ai.Addrs, func(a, b ma.Multiaddr) int { return reach(a) - reach(b) })
+	return ai
+}
+
+// reach is 0 for an address that leads here from everywhere, 1 from the local
+// network, 2 from this machine.
+func reach(a ma.Multiaddr) int {
+	switch {
+	case manet.IsIPLoopback(a):
+		return 2
+	case manet.IsPublicAddr(a), isCircuit(a):
+		return 0
+	}
+	return 1
+}
+
+func isCircuit(a ma.Multiaddr) bool {
+	_, err := a.ValueForProtocol(ma.P_CIRCUIT)
+	return err == nil
+}
 
 // P2PAddrs returns the advertised addresses with the peer id, as others need
 // them to connect.
