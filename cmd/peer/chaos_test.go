@@ -8,7 +8,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"io"
 	"net/http"
 	"os"
 	"os/exec"
@@ -346,64 +345,5 @@ func checkOutput(t *testing.T, name, file string, content []byte) {
 	}
 	if g, w := frames(file), frames(want); g != w || strings.Contains(g, "rror") {
 		t.Errorf("%s: ffprobe says %s, want %s", name, g, w)
-	}
-}
-
-func TestCommandsKeepTheirContract(t *testing.T) {
-	file, err := binary()
-	if err != nil {
-		t.Fatal(err)
-	}
-	dir := t.TempDir()
-	loose := filepath.Join(dir, "loose.key")
-	if err := os.WriteFile(loose, []byte("x"), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	bad := filepath.Join(dir, "bad.toml")
-	if err := os.WriteFile(bad, []byte("colour = 'red'\n"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	link := "braidway://q7u5icjungma23bfzzye6tygpgvwcyfyh4q62u55fmnrdp3l7tza?v=1&pk=-UR6Npja-jtLiXq4fRzoW7102yiPTe8QiP30irSBudc&name=live"
-	for name, c := range map[string]struct {
-		args   []string
-		stdin  string
-		status int
-		says   []string
-	}{
-		"an unknown command":         {args: []string{"plya"}, status: 2, says: []string{"plya"}},
-		"an unknown flag":            {args: []string{"play", "--colour", link}, status: 2, says: []string{"--colour"}},
-		"a link that is missing":     {args: []string{"play", "-o", "-"}, status: 2, says: []string{"LINK"}},
-		"a link of another kind":     {args: []string{"play", "https://example.org", "-o", "-"}, status: 2, says: []string{"position 0", "braidway://"}},
-		"a link cut short":           {args: []string{"play", link[:40], "-o", "-"}, status: 2, says: []string{"position"}},
-		"a link of a new version":    {args: []string{"play", strings.Replace(link, "v=1", "v=9", 1), "-o", "-"}, status: 2, says: []string{"position", "9"}},
-		"a link with a broken addr":  {args: []string{"play", link + "&addr=/ip4/127.0.0.1/udp/1/quic-v1/p2p/12D3Ko", "-o", "-"}, status: 2, says: []string{"position", "12D3Ko"}},
-		"a rate without unit":        {args: []string{"relay", link, "--upload-limit", "20"}, status: 2, says: []string{"20Mbps"}},
-		"a buffer out of range":      {args: []string{"play", link, "-o", "-", "--buffer", "2h"}, status: 2, says: []string{"--buffer", "100ms"}},
-		"an unknown key in the file": {args: []string{"config", "show", "--config", bad}, status: 2, says: []string{"colour"}},
-		"a loose key":                {args: append([]string{"publish", "--key", loose}, common...), status: 1, says: []string{"chmod 600"}},
-		"input that is not MPEG-TS":  {args: append([]string{"publish", "-"}, common...), stdin: strings.Repeat("hello ", 999), status: 1, says: []string{"--raw"}},
-		"a file that is not there":   {args: append([]string{"publish", filepath.Join(dir, "no.ts")}, common...), status: 1, says: []string{"no.ts"}},
-		"nobody found":               {args: append([]string{"play", link, "-o", filepath.Join(dir, "o"), "--timeout", "1s"}, common...), status: 3, says: []string{"DHT", "mDNS", "link"}},
-		"no admin API":               {args: []string{"status", "--admin", "127.0.0.1:1"}, status: 3, says: []string{"127.0.0.1:1"}},
-		"the version":                {args: []string{"version"}, status: 0},
-		"the help":                   {args: []string{"play", "--help"}, status: 0},
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			cmd := exec.Command(file, c.args...)
-			cmd.Stdin = strings.NewReader(c.stdin)
-			var stderr bytes.Buffer
-			cmd.Stderr = &stderr
-			cmd.Stdout = io.Discard
-			_ = cmd.Run()
-			if got := cmd.ProcessState.ExitCode(); got != c.status {
-				t.Errorf("exit status %d, want %d: %s", got, c.status, stderr.String())
-			}
-			for _, s := range c.says {
-				if !strings.Contains(stderr.String(), s) {
-					t.Errorf("the error does not name %q: %s", s, stderr.String())
-				}
-			}
-		})
 	}
 }

@@ -49,16 +49,16 @@ cable is cut) and a fresh peer joins. The table shows what each death cost.`,
 		Example: "  peer demo\n  peer demo --duration 40s --kill-every 5s --report r.json",
 		Args:    exactly(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if _, err := set.load(cmd); err != nil {
-				return err
-			}
 			switch {
 			case d.peers < 4 || d.peers > 200:
-				return usagef("--peers is %d, allowed is 4 to 200", d.peers)
+				return set.from.outside("peers", d.peers, "4 to 200")
 			case d.every < time.Second && d.every != 0:
-				return usagef("--kill-every is %v, allowed is 0s (never) or 1s and more", d.every)
+				return set.from.outside("kill-every", d.every, "0s (never) or 1s and more")
 			case d.duration < 0:
-				return usagef("--duration is %v, allowed is 0s (no end) and more", d.duration)
+				return set.from.outside("duration", d.duration, "0s (no end) and more")
+			}
+			if err := checkReport(report); err != nil {
+				return err
 			}
 			d.log = slog.New(slog.DiscardHandler)
 			if cmd.Flags().Changed("log-level") {
@@ -74,6 +74,7 @@ cable is cut) and a fresh peer joins. The table shows what each death cost.`,
 	f.StringVar(&httpAddr, "http", "127.0.0.1:8080", "`ADDR` to watch the stream on; off to disable")
 	f.StringVar(&report, "report", "", "`FILE` for the summary (JSON)")
 	set.addLogFlags(f)
+	cmd.PreRunE = set.load
 	return cmd
 }
 
@@ -131,10 +132,9 @@ func (d *demo) run(ctx context.Context, httpAddr, report string) error {
 	}
 	defer d.close()
 	if err := d.start(ctx); err != nil {
-		if ctx.Err() != nil {
-			return nil
+		if ctx.Err() == nil {
+			return err
 		}
-		return err
 	}
 	d.loop(ctx)
 	return d.finish(report)

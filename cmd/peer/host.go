@@ -10,8 +10,10 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"runtime/debug"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/peer"
@@ -39,30 +41,32 @@ type running struct {
 	*node.Node
 	set   *settings
 	admin *node.Admin
+	begun atomic.Bool // the command has joined or published all its streams
 	// ctx ends with a signal or a drain through the admin API.
 	ctx context.Context
 	end context.CancelFunc
 }
 
-// open loads the settings and starts a node.
-func (s *settings) open(cmd *cobra.Command, ready func() bool) (*running, error) {
-	if _, err := s.load(cmd); err != nil {
-		return nil, err
-	}
+// open starts a node with the settings; tune may change its configuration.
+func (s *settings) open(cmd *cobra.Command, tune func(*node.Config)) (*running, error) {
 	cfg, err := s.nodeConfig()
 	if err != nil {
 		return nil, err
+	}
+	if tune != nil {
+		tune(&cfg)
 	}
 	n, err := node.New(cfg)
 	if err != nil {
 		return nil, err
 	}
-	ctx, leave := context.WithCancel(cmd.Context())
-	r := &running{Node: n, set: s, ctx: ctx, end: leave}
+	r := &running{Node: n, set: s}
+	r.ctx, r.end = context.WithCancel(cmd.Context())
 	if s.admin != "off" {
-		r.admin, err = n.StartAdmin(node.AdminConfig{Addr: s.admin, Pprof: s.pprof, Drain: leave, Ready: ready})
+		r.admin, err = n.StartAdmin(node.AdminConfig{Addr: s.admin, Pprof: s.pprof, Drain: r.end,
+			Ready: func() bool { return r.begun.Load() && n.Started() }})
 		if err != nil {
-			leave()
+			r.end()
 			return nil, errors.Join(err, n.Close())
 		}
 		cfg.Log.Info("admin API", "addr", "http://"+r.admin.Addr)
@@ -70,25 +74,27 @@ func (s *settings) open(cmd *cobra.Command, ready func() bool) (*running, error)
 	return r, nil
 }
 
-// leave hands children over and closes everything.
+// leave hands children over and closes everything, all within --drain-timeout.
 func (r *running) leave() error {
-	if r.end != nil {
-		defer r.end()
-	}
+	r.end()
 	ctx, cancel := context.WithTimeout(context.Background(), r.set.drainTimeout)
 	defer cancel()
-	r.Drain(ctx, r.set.drainTimeout)
-	if r.admin != nil {
-		_ = r.admin.Close()
-	}
+	// What is queued for children needs a moment after they were asked to move.
+	drain := r.set.drainTimeout - min(r.set.drainTimeout/5, 500*time.Millisecond)
+	drainCtx, stop := context.WithTimeout(ctx, drain)
+	r.Drain(drainCtx, drain)
+	stop()
 	done := make(chan error, 1)
 	go func() { done <- r.Close() }()
+	var err error
 	select {
-	case err := <-done:
-		return err
-	case <-time.After(5 * time.Second):
-		return nil // libp2p sometimes waits for dead peers; nothing of ours is left
+	case err = <-done:
+	case <-ctx.Done(): // libp2p sometimes waits for dead peers; nothing of ours is left
 	}
+	if r.admin != nil {
+		_ = r.admin.Close() // last: `peer drain` waits for it to go
+	}
+	return err
 }
 
 // parseLink reads a link as a usage error.
@@ -121,6 +127,18 @@ func (r *running) waitStarted(s *node.Session, timeout time.Duration) error {
 	case <-over:
 		return notFoundError{fmt.Errorf("stream %v was not found within %v; tried: %s. Is the publisher running? A link with its address (addr=) or --bootstrap helps", s.ID(), timeout, s.Tried())}
 	}
+}
+
+// checkReport refuses a file for which there is no folder before hours of
+// playing are over.
+func checkReport(file string) error {
+	if file == "" {
+		return nil
+	}
+	if _, err := os.Stat(filepath.Dir(file)); err != nil {
+		return fmt.Errorf("--report %s: %w; make the folder first", file, err)
+	}
+	return nil
 }
 
 // writeReport writes v as JSON; "" does nothing.

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -58,8 +59,10 @@ func run(args []string) int {
 }
 
 // signals returns a context that ends with the first SIGINT or SIGTERM; the
-// second ends the process at once.
+// second ends the process at once. A reader of standard output that goes away
+// is an error of writing, so that children are handed over then too.
 func signals() (context.Context, func()) {
+	signal.Ignore(syscall.SIGPIPE)
 	ctx, cancel := context.WithCancel(context.Background())
 	c := make(chan os.Signal, 2)
 	signal.Notify(c, syscall.SIGINT, syscall.SIGTERM)
@@ -79,18 +82,47 @@ func newRoot() *cobra.Command {
 		Long:          "peer publishes, relays and plays live streams that travel through the viewers themselves.",
 		Example:       "  peer demo\n  peer publish test:\n  peer play 'braidway://…' -o - | ffplay -",
 		SilenceErrors: true, SilenceUsage: true,
-		Args: func(cmd *cobra.Command, args []string) error {
-			if len(args) > 0 {
-				return usagef("unknown command %q; known are demo, publish, relay, play, bootstrap, status, drain, key, config, version", args[0])
-			}
-			return nil
-		},
-		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		Args: cobra.ArbitraryArgs, RunE: group,
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.AddCommand(demoCommand(), publishCommand(), relayCommand(), playCommand(), bootstrapCommand(),
 		statusCommand(), drainCommand(), keyCommand(), configCommand(), versionCommand())
+	root.SetHelpCommand(helpCommand())
+	root.InitDefaultCompletionCmd()
+	for _, cmd := range root.Commands() {
+		if cmd.Name() == "completion" {
+			cmd.Example = "  source <(peer completion bash)\n  peer completion zsh > \"${fpath[1]}/_peer\""
+			cmd.Args, cmd.RunE = cobra.ArbitraryArgs, group
+		}
+	}
 	return root
+}
+
+// group is what a command does that only has commands below it: it helps.
+func group(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return cmd.Help()
+	}
+	var known []string
+	for _, c := range cmd.Commands() {
+		if c.IsAvailableCommand() {
+			known = append(known, c.Name())
+		}
+	}
+	return usagef("unknown command %q; known are %s", args[0], strings.Join(known, ", "))
+}
+
+func helpCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "help [COMMAND]", Short: "Help about a command", Example: "  peer help play\n  peer help key new",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			about, rest, err := cmd.Root().Find(args)
+			if err != nil || len(rest) > 0 {
+				return usagef("unknown command %q", strings.Join(args, " "))
+			}
+			return about.Help()
+		},
+	}
 }
 
 // exactly is cobra.ExactArgs as a usage error that names what is missing.

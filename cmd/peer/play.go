@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -36,11 +37,16 @@ output (-o -) or players (--http). It relays too, unless --no-relay.`,
 			}
 			switch {
 			case buffer < 100*time.Millisecond || buffer > stream.MaxLag:
-				return usagef("--buffer is %v, allowed is 100ms to %v", buffer, stream.MaxLag)
+				return set.from.outside("buffer", buffer, fmt.Sprintf("100ms to %v", stream.MaxLag))
 			case duration < 0:
-				return usagef("--duration is %v, allowed is 0s (no end) and more", duration)
+				return set.from.outside("duration", duration, "0s (no end) and more")
+			case timeout < 0:
+				return set.from.outside("timeout", timeout, "0s (never) and more")
 			case out == "" && httpAddr == "" && report == "":
 				return usagef("nothing to do with the stream: give -o FILE, -o - or --http ADDR")
+			}
+			if err := checkReport(report); err != nil {
+				return err
 			}
 			var sinks []io.Writer
 			switch out {
@@ -69,25 +75,17 @@ output (-o -) or players (--http). It relays too, unless --no-relay.`,
 				fmt.Fprintf(cmd.ErrOrStderr(), "watch on http://%s/\n", ln.Addr())
 			}
 			player := node.NewPlayer(io.MultiWriter(sinks...), buffer)
-			started := make(chan struct{})
-			r, err := set.open(cmd, func() bool {
-				select {
-				case <-started:
-					return true
-				default:
-					return false
-				}
-			})
+			r, err := set.open(cmd, nil)
 			if err != nil {
 				return err
 			}
 			s, err := r.Join(link, node.SessionConfig{Role: node.RoleViewer, NoRelay: noRelay, Buffer: buffer, Observer: player})
 			if err != nil {
-				_ = r.leave()
-				return err
+				return errors.Join(err, r.leave())
 			}
+			r.begun.Store(true)
 			player.Attach(s)
-			err = play(r, s, player, started, timeout, duration)
+			err = play(r, s, player, timeout, duration)
 			rep := player.Report()
 			return errors.Join(err, writeReport(report, rep), r.leave())
 		},
@@ -100,12 +98,12 @@ output (-o -) or players (--http). It relays too, unless --no-relay.`,
 	f.DurationVar(&timeout, "timeout", 30*time.Second, "give up when the stream is not found within; 0s: never")
 	f.StringVar(&report, "report", "", "`FILE` for the report (JSON)")
 	f.BoolVar(&noRelay, "no-relay", false, "take no children")
-	set.addFlags(f)
+	set.bind(cmd)
 	return cmd
 }
 
 // play runs until the stream, its time or ctx ends.
-func play(r *running, s *node.Session, player *node.Player, started chan struct{}, timeout, duration time.Duration) error {
+func play(r *running, s *node.Session, player *node.Player, timeout, duration time.Duration) error {
 	err := r.waitStarted(s, timeout)
 	if errors.Is(err, context.Canceled) {
 		return nil
@@ -113,7 +111,6 @@ func play(r *running, s *node.Session, player *node.Player, started chan struct{
 	if err != nil {
 		return err
 	}
-	close(started)
 	ctx := r.ctx
 	if duration > 0 {
 		var cancel context.CancelFunc
@@ -123,6 +120,9 @@ func play(r *running, s *node.Session, player *node.Player, started chan struct{
 	err = player.Run(ctx, s)
 	if errors.Is(err, node.ErrEnded) || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
 		return nil
+	}
+	if errors.Is(err, syscall.EPIPE) {
+		return errors.New("the reader of the stream went away")
 	}
 	return fmt.Errorf("writing the stream: %w", err)
 }

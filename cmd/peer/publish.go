@@ -1,13 +1,14 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
 	"os"
+	"strconv"
+	"strings"
 	"time"
-
-	"context"
 
 	"github.com/spf13/cobra"
 
@@ -29,9 +30,9 @@ func publishCommand() *cobra.Command {
 		Use:   "publish [INPUT]",
 		Short: "Publish a live stream",
 		Long: `Publishes INPUT: test: (the embedded clip, looped; the default), - (MPEG-TS on
-standard input), a .ts file, udp://host:port, or whatever the installed ffmpeg
-reads. Prints the link, one line, as soon as others can join.`,
-		Example: "  peer publish test:\n  peer publish movie.ts --name movie --key pub.key\n  ffmpeg -re -i in.mp4 -c copy -f mpegts - | peer publish -\n  tar c . | peer publish --raw -",
+standard input), a .ts file, udp://host:port, srt:// and rtmp:// to listen on, or
+whatever else the installed ffmpeg reads. Prints the link, one line, as soon as others can join.`,
+		Example: "  peer publish test:\n  peer publish movie.ts --name movie --key pub.key\n  ffmpeg -re -i in.mp4 -c copy -f mpegts - | peer publish -\n  peer publish udp://127.0.0.1:5000\n  tar c . | peer publish --raw -",
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) > 1 {
 				return usagef("unexpected argument %q", args[1])
@@ -43,11 +44,13 @@ reads. Prints the link, one line, as soon as others can join.`,
 			if len(args) == 1 {
 				input = args[0]
 			}
-			if err := stream.CheckName(name); err != nil {
-				return usagef("--name: %w", err)
-			}
-			if stripes < 1 || stripes > stream.MaxStripes {
-				return usagef("--stripes is %d, allowed is 1 to %d", stripes, stream.MaxStripes)
+			switch err := stream.CheckName(name); {
+			case err != nil:
+				return usagef("%s: %w", set.from.where("name"), err)
+			case stripes < 1 || stripes > stream.MaxStripes:
+				return set.from.outside("stripes", stripes, fmt.Sprintf("1 to %d", stream.MaxStripes))
+			case len(contentType) > stream.MaxContentType || strings.ContainsFunc(contentType, func(c rune) bool { return c < ' ' || c > '~' }):
+				return set.from.outside("content-type", strconv.Quote(contentType), fmt.Sprintf("up to %d printable ASCII characters", stream.MaxContentType))
 			}
 			src, err := media.Open(cmd.Context(), input, raw, cmd.InOrStdin())
 			if err != nil {
@@ -79,7 +82,7 @@ reads. Prints the link, one line, as soon as others can join.`,
 	f.StringVar(&contentType, "content-type", "", "media type (default video/mp2t)")
 	f.Var(&bitrate, "bitrate", "bitrate of INPUT, as 4Mbps, for the first guess of slots (default: measured)")
 	f.IntVar(&stripes, "stripes", 4, "stripes (k), 1 to 16")
-	set.addFlags(f)
+	set.bind(cmd)
 	return cmd
 }
 
@@ -100,10 +103,8 @@ func publish(r *running, cfg node.PublishConfig, src media.Source, raw bool, lin
 		}
 	}
 	fmt.Println(link)
-	var cut interface {
-		io.Writer
-		Close() error
-	} = media.NewCutter(p)
+	r.begun.Store(true)
+	var cut io.WriteCloser = media.NewCutter(p)
 	if raw {
 		cut = media.NewRawCutter(p)
 	}
@@ -111,7 +112,10 @@ func publish(r *running, cfg node.PublishConfig, src media.Source, raw bool, lin
 	if errors.Is(err, context.Canceled) {
 		return nil // stopped, perhaps to be started again: no end is said
 	}
-	if err = errors.Join(err, cut.Close()); err != nil {
+	if end := cut.Close(); err == nil {
+		err = end
+	}
+	if err != nil {
 		return err
 	}
 	p.End()

@@ -1,7 +1,9 @@
 package main
 
 import (
+	"errors"
 	"fmt"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -12,10 +14,13 @@ import (
 
 func relayCommand() *cobra.Command {
 	set := &settings{}
+	var timeout time.Duration
 	cmd := &cobra.Command{
-		Use:     "relay LINK...",
-		Short:   "Relay streams, play nothing",
-		Example: "  peer relay 'braidway://…' --upload-limit 50Mbps",
+		Use:   "relay LINK...",
+		Short: "Relay streams, play nothing",
+		Long:  "Relays the streams of one or more links, and plays nothing. Prints its multiaddrs.",
+		Example: "  peer relay 'braidway://…' --upload-limit 50Mbps\n" +
+			"  peer relay 'braidway://…' 'braidway://…' --key relay.key --listen /ip4/0.0.0.0/udp/4001/quic-v1",
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) == 0 {
 				return usagef("LINK is missing")
@@ -23,6 +28,9 @@ func relayCommand() *cobra.Command {
 			return nil
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if timeout < 0 {
+				return set.from.outside("timeout", timeout, "0s (never) and more")
+			}
 			var links []stream.Link
 			for _, a := range args {
 				link, err := parseLink(a)
@@ -31,35 +39,43 @@ func relayCommand() *cobra.Command {
 				}
 				links = append(links, link)
 			}
-			var sessions []*node.Session
-			r, err := set.open(cmd, func() bool { return true })
+			r, err := set.open(cmd, nil)
 			if err != nil {
 				return err
 			}
-			for _, link := range links {
-				s, err := r.Join(link, node.SessionConfig{Role: node.RoleRelay})
-				if err != nil {
-					_ = r.leave()
-					return err
-				}
-				sessions = append(sessions, s)
-			}
-			printAddrs(r)
-			for _, s := range sessions {
-				go func() {
-					select {
-					case <-s.Started():
-						set.logger().Info("relaying", "stream", s.ID())
-					case <-r.ctx.Done():
-					}
-				}()
-			}
-			<-r.ctx.Done()
-			return r.leave()
+			return errors.Join(relay(r, links, timeout), r.leave())
 		},
 	}
-	set.addFlags(cmd.Flags())
+	cmd.Flags().DurationVar(&timeout, "timeout", 0, "give up when a stream is not found within; 0s: never")
+	set.bind(cmd)
 	return cmd
+}
+
+// relay runs until ctx ends, or one of the streams is not found in time.
+func relay(r *running, links []stream.Link, timeout time.Duration) error {
+	lost := make(chan error, len(links))
+	for _, link := range links {
+		s, err := r.Join(link, node.SessionConfig{Role: node.RoleRelay})
+		if err != nil {
+			return err
+		}
+		go func() {
+			err := r.waitStarted(s, timeout)
+			if err == nil {
+				r.set.logger().Info("relaying", "stream", s.ID())
+			} else if r.ctx.Err() == nil {
+				lost <- err
+			}
+		}()
+	}
+	r.begun.Store(true)
+	printAddrs(r)
+	select {
+	case err := <-lost:
+		return err
+	case <-r.ctx.Done():
+		return nil
+	}
 }
 
 func printAddrs(r *running) {
@@ -73,34 +89,20 @@ func bootstrapCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "bootstrap",
 		Short:   "Run a DHT node for others to start from",
+		Long:    "Runs a DHT node that others name with --bootstrap. It must be reachable from everywhere. Prints its multiaddrs.",
 		Example: "  peer bootstrap --key boot.key --listen /ip4/0.0.0.0/udp/4001/quic-v1",
 		Args:    exactly(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if _, err := set.load(cmd); err != nil {
-				return err
-			}
-			cfg, err := set.nodeConfig()
+			r, err := set.open(cmd, func(cfg *node.Config) { cfg.DHT.Mode, cfg.Host.Public = p2p.ModeServer, true })
 			if err != nil {
 				return err
 			}
-			cfg.DHT.Mode, cfg.Host.Public = p2p.ModeServer, true
-			n, err := node.New(cfg)
-			if err != nil {
-				return err
-			}
-			r := &running{Node: n, set: set, ctx: cmd.Context()}
-			if set.admin != "off" {
-				if r.admin, err = n.StartAdmin(node.AdminConfig{Addr: set.admin, Pprof: set.pprof}); err != nil {
-					_ = n.Close()
-					return err
-				}
-				cfg.Log.Info("admin API", "addr", "http://"+r.admin.Addr)
-			}
+			r.begun.Store(true)
 			printAddrs(r)
 			<-r.ctx.Done()
 			return r.leave()
 		},
 	}
-	set.addFlags(cmd.Flags())
+	set.bind(cmd)
 	return cmd
 }

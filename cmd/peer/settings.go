@@ -4,11 +4,13 @@ package main
 // Flags, then the environment, then the file of --config, then defaults.
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"os"
 	"path/filepath"
-	"sort"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -37,45 +39,36 @@ type settings struct {
 	logLevel     string
 	logFormat    string
 	noMDNS       bool
+	noNAT        bool
+	noCircuits   bool
+	maxConns     int
+	maxMemory    size
 	drainTimeout time.Duration
 	config       string
+
+	from origins
 }
 
-// rate is bits per second as people write them: 20Mbps.
-type rate int64
+// origins tells for each flag where its value comes from: "flag", "default", an
+// environment variable, or a file.
+type origins map[string]string
 
-var rateUnits = []struct {
-	name string
-	mul  float64
-}{{"kbps", 1e3}, {"Mbps", 1e6}, {"Gbps", 1e9}, {"kbit/s", 1e3}, {"Mbit/s", 1e6}, {"Gbit/s", 1e9}, {"bps", 1}, {"bit/s", 1}}
-
-// Set implements pflag.Value.
-func (r *rate) Set(s string) error {
-	for _, u := range rateUnits {
-		num, ok := strings.CutSuffix(strings.ToLower(s), strings.ToLower(u.name))
-		if !ok {
-			continue
-		}
-		v, err := strconv.ParseFloat(strings.TrimSpace(num), 64)
-		if err != nil || v <= 0 || v*u.mul > 1e12 {
-			return fmt.Errorf("rate %q is not a number over 0 and up to 1000Gbps", s)
-		}
-		*r = rate(v * u.mul)
-		return nil
+// where names a setting as the user gave it.
+func (o origins) where(name string) string {
+	switch from := o[name]; {
+	case from == "" || from == "flag" || from == "default":
+		return "--" + name
+	case strings.HasPrefix(from, envPrefix):
+		return from
+	default:
+		return from + ": " + name
 	}
-	return fmt.Errorf("rate %q has no unit; write for example 20Mbps (kbps, Mbps and Gbps are known)", s)
 }
 
-// String implements pflag.Value.
-func (r *rate) String() string {
-	if *r == 0 {
-		return ""
-	}
-	return strconv.FormatFloat(float64(*r)/1e6, 'f', -1, 64) + "Mbps"
+// outside says that a value is not in its range.
+func (o origins) outside(name string, value any, allowed string) error {
+	return usagef("%s is %v, allowed is %s", o.where(name), value, allowed)
 }
-
-// Type implements pflag.Value.
-func (r *rate) Type() string { return "RATE" }
 
 // addLogFlags adds what every command has that logs.
 func (s *settings) addLogFlags(f *pflag.FlagSet) {
@@ -94,43 +87,61 @@ func (s *settings) addFlags(f *pflag.FlagSet) {
 	f.StringVar(&s.admin, "admin", "127.0.0.1:0", "`ADDR` of the admin API; off to disable")
 	f.BoolVar(&s.pprof, "pprof", false, "profiles on the admin API")
 	f.BoolVar(&s.noMDNS, "no-mdns", false, "leave the local network alone")
+	f.BoolVar(&s.noNAT, "no-nat", false, "no ways in from outside: no port mapping, AutoNAT, hole punching or circuits through others")
+	f.BoolVar(&s.noCircuits, "no-circuits", false, "lend no circuits to peers behind NATs (only control traffic goes over them)")
+	f.IntVar(&s.maxConns, "max-conns", 0, "most connections, 16 to 65536 (default: 1024)")
+	f.Var(&s.maxMemory, "max-memory", "most memory of connections, 64MiB to 1TiB (default: a quarter of the machine's)")
 	f.DurationVar(&s.drainTimeout, "drain-timeout", 5*time.Second, "most time to hand children over when leaving, 0s to 10m")
 	s.addLogFlags(f)
 }
 
-// load fills in what no flag set, from the environment and the file, and
-// checks the ranges. from tells where each setting came from.
-func (s *settings) load(cmd *cobra.Command) (from map[string]string, err error) {
-	from = make(map[string]string)
+// bind adds the common flags to cmd, and loads the settings before it runs.
+func (s *settings) bind(cmd *cobra.Command) {
+	s.addFlags(cmd.Flags())
+	cmd.PreRunE = s.load
+}
+
+// load fills in what no flag set, and checks the ranges.
+func (s *settings) load(cmd *cobra.Command, _ []string) (err error) {
+	if s.from, err = loadFlags(cmd); err != nil {
+		return err
+	}
+	return s.check()
+}
+
+// loadFlags sets the flags of cmd that were not given from the environment and
+// the file of --config, and tells where each value comes from.
+func loadFlags(cmd *cobra.Command) (from origins, err error) {
+	from = make(origins)
 	flags := cmd.Flags()
-	if env := os.Getenv(envPrefix + "CONFIG"); s.config == "" && env != "" {
-		s.config = env
+	config, _ := flags.GetString("config")
+	if config != "" {
+		from["config"] = "flag"
+	} else if config = os.Getenv(envPrefix + "CONFIG"); config != "" {
 		from["config"] = envPrefix + "CONFIG"
 	}
 	file := map[string]any{}
-	if s.config != "" {
-		b, err := os.ReadFile(s.config)
+	if config != "" {
+		b, err := os.ReadFile(config)
 		if err != nil {
-			return nil, usagef("--config: %w", err)
+			return nil, usagef("%s: %w; name a readable TOML file", from.where("config"), err)
 		}
 		if err := toml.Unmarshal(b, &file); err != nil {
-			return nil, usagef("--config %s: %w", s.config, err)
+			return nil, usagef("%s: %w", config, tomlError(err))
 		}
 	}
-	known := map[string]bool{}
 	flags.VisitAll(func(f *pflag.Flag) {
-		known[f.Name] = true
-		name := envPrefix + strings.ToUpper(strings.ReplaceAll(f.Name, "-", "_"))
+		env := envName(f.Name)
 		switch v, inFile := file[f.Name]; {
 		case err != nil || f.Name == "help" || f.Name == "config":
 		case f.Changed:
 			from[f.Name] = "flag"
-		case os.Getenv(name) != "":
-			from[f.Name] = name
-			err = setAll(flags, f, name, os.Getenv(name))
+		case os.Getenv(env) != "":
+			from[f.Name] = env
+			err = setAll(flags, f, env, os.Getenv(env))
 		case inFile:
-			from[f.Name] = s.config
-			err = setAll(flags, f, s.config+": "+f.Name, v)
+			from[f.Name] = config
+			err = setAll(flags, f, config+": "+f.Name, v)
 		default:
 			from[f.Name] = "default"
 		}
@@ -138,34 +149,70 @@ func (s *settings) load(cmd *cobra.Command) (from map[string]string, err error) 
 	if err != nil {
 		return nil, err
 	}
-	keys := make([]string, 0, len(file))
-	for k := range file {
-		keys = append(keys, k)
-	}
-	sort.Strings(keys)
-	for _, k := range keys {
-		if !known[k] && !hostSettings[k] {
-			return nil, usagef("--config %s: unknown key %q", s.config, k)
-		}
-	}
-	return from, s.check()
+	return from, unknownKeys(cmd.Root(), config, file)
 }
 
-// hostSettings are the keys that one file may hold for several commands.
-var hostSettings = func() map[string]bool {
-	m := map[string]bool{}
-	f := pflag.NewFlagSet("", pflag.ContinueOnError)
-	new(settings).addFlags(f)
-	f.VisitAll(func(f *pflag.Flag) { m[f.Name] = true })
-	return m
-}()
+func envName(flag string) string {
+	return envPrefix + strings.ToUpper(strings.ReplaceAll(flag, "-", "_"))
+}
+
+// tomlError adds the position to what the parser says.
+func tomlError(err error) error {
+	var d *toml.DecodeError
+	if errors.As(err, &d) {
+		row, column := d.Position()
+		return fmt.Errorf("line %d, column %d: %w", row, column, err)
+	}
+	return err
+}
+
+// unknownKeys refuses keys that are no setting of any command: one file serves
+// them all. A variable that is none is only a warning, since Kubernetes sets
+// some for every service, whatever its name.
+func unknownKeys(root *cobra.Command, config string, file map[string]any) error {
+	known := map[string]bool{"config": true}
+	var walk func(*cobra.Command)
+	walk = func(cmd *cobra.Command) {
+		cmd.Flags().VisitAll(func(f *pflag.Flag) { known[f.Name] = f.Name != "help" })
+		for _, c := range cmd.Commands() {
+			walk(c)
+		}
+	}
+	walk(root)
+	for _, k := range slices.Sorted(maps.Keys(file)) {
+		if !known[k] {
+			return usagef("%s: unknown key %q; known are the flags of the commands, without --%s", config, k, nearest(k, known))
+		}
+	}
+	variables := map[string]bool{}
+	for k := range known {
+		variables[envName(k)] = true
+	}
+	for _, kv := range os.Environ() {
+		if k, _, _ := strings.Cut(kv, "="); strings.HasPrefix(k, envPrefix) && !variables[k] && !strings.HasPrefix(k, envPrefix+"CHAOS") {
+			fmt.Fprintf(os.Stderr, "warning: %s is set, but there is no such setting\n", k)
+		}
+	}
+	return nil
+}
+
+// nearest proposes the known key that differs from k in nothing but _ and case.
+func nearest(k string, known map[string]bool) string {
+	if k = strings.ToLower(strings.ReplaceAll(k, "_", "-")); known[k] {
+		return fmt.Sprintf("; did you mean %q?", k)
+	}
+	return ""
+}
 
 // setAll sets a flag from text, or from a TOML value; lists set it repeatedly.
 func setAll(flags *pflag.FlagSet, f *pflag.Flag, where string, v any) error {
-	values := []any{v}
+	values, many := []any{v}, f.Value.Type() == "stringArray"
 	if list, ok := v.([]any); ok {
+		if !many {
+			return usagef("%s is a list, allowed is one value", where)
+		}
 		values = list
-	} else if text, ok := v.(string); ok && f.Value.Type() == "stringArray" {
+	} else if text, ok := v.(string); ok && many {
 		values = nil
 		for _, part := range strings.Split(text, ",") {
 			values = append(values, strings.TrimSpace(part))
@@ -173,7 +220,11 @@ func setAll(flags *pflag.FlagSet, f *pflag.Flag, where string, v any) error {
 	}
 	for _, v := range values {
 		if err := flags.Set(f.Name, fmt.Sprint(v)); err != nil {
-			return usagef("%s: %w", where, err)
+			// pflag names the flag, which is not what the user wrote.
+			if cause := errors.Unwrap(err); cause != nil {
+				err = cause
+			}
+			return usagef("%s is %v: %w", where, v, err)
 		}
 	}
 	return nil
@@ -182,23 +233,35 @@ func setAll(flags *pflag.FlagSet, f *pflag.Flag, where string, v any) error {
 func (s *settings) check() error {
 	switch {
 	case s.maxChildren < 0 || s.maxChildren > 65535:
-		return usagef("--max-children is %d, allowed is 0 to 65535", s.maxChildren)
+		return s.from.outside("max-children", s.maxChildren, "0 to 65535")
+	case s.maxConns != 0 && (s.maxConns < 16 || s.maxConns > 65536):
+		return s.from.outside("max-conns", s.maxConns, "16 to 65536")
+	case s.maxMemory != 0 && (s.maxMemory < 64<<20 || s.maxMemory > 1<<40):
+		return s.from.outside("max-memory", &s.maxMemory, "64MiB to 1TiB")
 	case s.drainTimeout < 0 || s.drainTimeout > 10*time.Minute:
-		return usagef("--drain-timeout is %v, allowed is 0s to 10m", s.drainTimeout)
-	case s.logFormat != "text" && s.logFormat != "json":
-		return usagef("--log-format is %q, allowed are text and json", s.logFormat)
+		return s.from.outside("drain-timeout", s.drainTimeout, "0s to 10m")
 	}
-	var l slog.Level
-	if err := l.UnmarshalText([]byte(s.logLevel)); err != nil {
-		return usagef("--log-level is %q, allowed are debug, info, warn and error", s.logLevel)
+	if err := s.checkLog(); err != nil {
+		return err
 	}
 	for _, a := range s.listen {
 		if _, err := ma.NewMultiaddr(a); err != nil {
-			return usagef("--listen %s: %w; write for example /ip4/0.0.0.0/udp/4001/quic-v1", a, err)
+			return usagef("%s %s: %w; write for example /ip4/0.0.0.0/udp/4001/quic-v1", s.from.where("listen"), a, err)
 		}
 	}
 	_, err := s.bootstrapPeers()
 	return err
+}
+
+func (s *settings) checkLog() error {
+	if s.logFormat != "text" && s.logFormat != "json" {
+		return s.from.outside("log-format", strconv.Quote(s.logFormat), "text or json")
+	}
+	var l slog.Level
+	if err := l.UnmarshalText([]byte(s.logLevel)); err != nil {
+		return s.from.outside("log-level", strconv.Quote(s.logLevel), "debug, info, warn or error")
+	}
+	return nil
 }
 
 func (s *settings) bootstrapPeers() ([]peer.AddrInfo, error) {
@@ -206,7 +269,7 @@ func (s *settings) bootstrapPeers() ([]peer.AddrInfo, error) {
 	for _, a := range s.bootstrap {
 		ai, err := peer.AddrInfoFromString(a)
 		if err != nil {
-			return nil, usagef("--bootstrap %s: %w; write for example /ip4/192.0.2.1/udp/4001/quic-v1/p2p/12D3…", a, err)
+			return nil, usagef("%s %s: %w; write for example /ip4/192.0.2.1/udp/4001/quic-v1/p2p/12D3…", s.from.where("bootstrap"), a, err)
 		}
 		infos = append(infos, *ai)
 	}
@@ -230,14 +293,16 @@ func (s *settings) nodeConfig() (node.Config, error) {
 	if cfg.DHT.Bootstrap, err = s.bootstrapPeers(); err != nil {
 		return cfg, err
 	}
-	cfg.Host = p2p.HostConfig{Listen: s.listen, Version: version(), NAT: !loopbackOnly(s.listen), RelayService: !loopbackOnly(s.listen), AllowLoopback: true}
+	outside := !loopbackOnly(s.listen)
+	cfg.Host = p2p.HostConfig{Listen: s.listen, Version: version(), NAT: outside && !s.noNAT, RelayService: outside && !s.noCircuits, AllowLoopback: true,
+		Limits: p2p.Limits{Conns: s.maxConns, Memory: int64(s.maxMemory)}}
 	if s.key == "" {
 		cfg.Host.Key, err = newIdentity()
 		return cfg, err
 	}
 	if dir := filepath.Dir(s.key); dir != "." {
 		if _, err := os.Stat(dir); err != nil {
-			return cfg, fmt.Errorf("--key: %w", err)
+			return cfg, fmt.Errorf("--key %s: %w; make the folder first", s.key, err)
 		}
 	}
 	var made bool

@@ -86,6 +86,22 @@ func (n *Node) StartAdmin(cfg AdminConfig) (*Admin, error) {
 	return a, nil
 }
 
+// Started reports whether every stream that the node takes part in is there;
+// true where there is none.
+func (n *Node) Started() bool {
+	for _, s := range n.Sessions() {
+		if s.cfg.Role == RolePublisher {
+			continue
+		}
+		select {
+		case <-s.started:
+		default:
+			return false
+		}
+	}
+	return true
+}
+
 // Close stops the API; open requests are cut off.
 func (a *Admin) Close() error { return a.srv.Close() }
 
