@@ -60,7 +60,7 @@ func (v *Viewer) Report(now time.Duration, play *stream.PlayoutStats) Report {
 		return r
 	}
 	r.StartupMS, r.MaxGapMS = ms(v.first-v.request), ms(v.maxGap)
-	r.LatencyMS = &Quantiles{P50: float64(v.latency.ValueAtQuantile(50)) / 1000, P99: float64(v.latency.ValueAtQuantile(99)) / 1000}
+	r.LatencyMS = &Quantiles{P50: float64(v.latency.ValueAtQuantile(50)*v.unit) / 1000, P99: float64(v.latency.ValueAtQuantile(99)*v.unit) / 1000}
 	if play != nil && play.Due > 0 {
 		// The object that ends a stall came after its deadline.
 		cont := float64(play.Played-min(play.Played, play.Stalls)) / float64(play.Due)

@@ -54,6 +54,10 @@ type Summary struct {
 	// TouchedGapMS is the gap after a death, over all viewers that a death touched.
 	TouchedGapMS *Spread `json:"touched_gap_ms,omitempty"`
 	Touched      *int    `json:"touched,omitempty"`
+	// ViewerHours is what false switches are divided by.
+	ViewerHours *float64 `json:"viewer_hours,omitempty"`
+	// FloorGapMS is the same viewers' gap at the same times in a run without deaths.
+	FloorGapMS *Spread `json:"floor_gap_ms,omitempty"`
 
 	DurationS     *Spread `json:"duration_s,omitempty"`
 	ObjectsDue    *Spread `json:"objects_due,omitempty"`
@@ -153,6 +157,7 @@ func (s *Summary) Table() string {
 	row("continuity", s.Continuity, "%.5f")
 	row("stalls", s.Stalls, "%.0f")
 	row("gap after a death, ms", s.TouchedGapMS, "%.0f")
+	row("  same without, ms", s.FloorGapMS, "%.0f")
 	row("longest gap, ms", s.MaxGapMS, "%.0f")
 	row("start-up, ms", s.StartupMS, "%.0f")
 	row("latency p50, ms", s.LatencyP50MS, "%.1f")

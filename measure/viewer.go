@@ -16,10 +16,14 @@ const (
 	pauseLimit = 100 * time.Millisecond
 	// keptGaps bounds the gaps that GapBetween looks through.
 	keptGaps = 1024
+	// maxLatency bounds what is recorded.
+	maxLatency = time.Hour
 	// smallGap: shorter ones are not kept.
 	smallGap = 40 * time.Millisecond
-	// viewerWindow is the span of Seqs in which order does not matter.
+	// viewerWindow is the span of Seqs in which order does not matter;
+	// leanWindow that of a lean viewer, 25 s of 80 objects a second.
 	viewerWindow = 1 << 14
+	leanWindow   = 1 << 11
 )
 
 // gap is a time without progress that ended at end.
@@ -31,6 +35,7 @@ type Viewer struct {
 	request time.Duration
 	have    *stream.SeqSet
 	times   []int64 // publisher's time of the objects in have, µs, a ring
+	unit    int64   // of the latencies, µs
 	epoch   uint64
 	running bool
 	first   time.Duration // first playable object
@@ -53,7 +58,34 @@ type Counts struct {
 // NewViewer returns a viewer who asked for the stream at request.
 func NewViewer(request time.Duration) *Viewer {
 	return &Viewer{request: request, have: stream.NewSeqSet(viewerWindow), times: make([]int64, viewerWindow),
-		latency: hdr.New(1, int64(time.Hour/time.Microsecond), 3)}
+		unit: 1, latency: hdr.New(1, int64(maxLatency/time.Microsecond), 3)}
+}
+
+// NewLeanViewer is NewViewer for simulations with very many viewers: it
+// remembers a shorter time, and latencies to a millisecond and one percent.
+func NewLeanViewer(request time.Duration) *Viewer {
+	return &Viewer{request: request, have: stream.NewSeqSet(leanWindow), times: make([]int64, leanWindow),
+		unit: 1000, latency: hdr.New(1, int64(maxLatency/time.Millisecond), 2)}
+}
+
+// Restart forgets what was measured until now: a warm-up does not count.
+// Start-up stays what it was.
+func (v *Viewer) Restart(now time.Duration) {
+	v.gaps, v.gapAt, v.maxGap, v.Counts = v.gaps[:0], 0, 0, Counts{}
+	v.latency.Reset()
+	if v.running {
+		v.advance = max(v.advance, now)
+	}
+}
+
+// MaxGap returns the longest time without progress so far.
+func (v *Viewer) MaxGap() time.Duration { return v.maxGap }
+
+// GaveUpIn is GaveUp for a Seq of an epoch, if that is the one being measured.
+func (v *Viewer) GaveUpIn(epoch, seq uint64) {
+	if epoch == v.epoch {
+		v.GaveUp(seq)
+	}
 }
 
 // Start says that the stream is taken from Seq first of epoch on. A new epoch
@@ -81,7 +113,7 @@ func (v *Viewer) Object(now time.Duration, epoch, seq uint64, made int64, age ti
 	if !v.have.Add(seq) {
 		return
 	}
-	v.times[seq%viewerWindow] = made
+	v.times[seq%uint64(len(v.times))] = made
 	// Became playable with it: everything from before up to the new position.
 	next := v.have.Next()
 	if next == before {
@@ -93,9 +125,9 @@ func (v *Viewer) Object(now time.Duration, epoch, seq uint64, made int64, age ti
 		v.progress(now, before)
 	}
 	for q := max(before, v.have.Base()); q < next; q++ {
-		t := v.times[q%viewerWindow]
+		t := v.times[q%uint64(len(v.times))]
 		old := age + time.Duration(made-t)*time.Microsecond
-		_ = v.latency.RecordValue(min(max(1, old.Microseconds()), int64(time.Hour/time.Microsecond)))
+		_ = v.latency.RecordValue(min(max(1, old.Microseconds()), int64(maxLatency/time.Microsecond)) / v.unit)
 		v.made = t
 	}
 	v.advance = now
@@ -105,7 +137,7 @@ func (v *Viewer) Object(now time.Duration, epoch, seq uint64, made int64, age ti
 func (v *Viewer) progress(now time.Duration, seq uint64) {
 	g := now - v.advance
 	if v.made != 0 {
-		if pause := time.Duration(v.times[seq%viewerWindow]-v.made) * time.Microsecond; pause > pauseLimit {
+		if pause := time.Duration(v.times[seq%uint64(len(v.times))]-v.made) * time.Microsecond; pause > pauseLimit {
 			g -= pause
 		}
 	}

@@ -38,13 +38,9 @@ func (p *Peer) reportedDead(i int, id PeerID) {
 	}
 }
 
-// over is by how many children the urgent and the pushing may exceed the slots for a while.
-func (p *Peer) over() int {
-	if p.slots == 0 {
-		return 0
-	}
-	return max(1, p.slots/8)
-}
+// over is by how many children the urgent and the pushing may exceed the slots
+// for a while: a small uplink has no room for even one more.
+func (p *Peer) over() int { return p.slots / 8 }
 
 // room returns the free slots for an ordinary or an urgent subscriber.
 func (p *Peer) room(urgent bool) int {

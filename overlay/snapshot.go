@@ -67,3 +67,17 @@ func (p *Peer) Snapshot() Snapshot {
 	}
 	return s
 }
+
+// Used returns the children in all stripes together, without those that are missing.
+func (p *Peer) Used() int { return p.used() }
+
+// Behind reports whether one of ids is on the path of some stripe that has a parent.
+func (p *Peer) Behind(ids []PeerID) bool {
+	for i := range p.stripes {
+		s := &p.stripes[i]
+		if s.parent != 0 && slices.ContainsFunc(s.path, func(id PeerID) bool { return slices.Contains(ids, id) }) {
+			return true
+		}
+	}
+	return false
+}

@@ -46,8 +46,11 @@ type ban struct {
 }
 
 const (
-	banTime      = 10 * time.Minute // guess: longer than most views of a stream
-	dialTime     = 5 * time.Second
+	banTime  = 10 * time.Minute // guess: longer than most views of a stream
+	dialTime = 5 * time.Second
+	// slowDial is when a dial no longer keeps others back: most answer sooner, and
+	// those that do not end by their time-out (the idea of Happy Eyeballs, RFC 8305).
+	slowDial     = 700 * time.Millisecond
 	subnetLimit  = 6 // of one subnet in the view (guess)
 	shuffleCount = 6
 	maxBans      = 256
@@ -85,7 +88,7 @@ func (p *Peer) learn(c Candidate) {
 	for i := range p.view {
 		if v := &p.view[i]; v.Peer == c.Peer {
 			v.Source = min(v.Source, c.Source)
-			if c.Source < SourcePeer {
+			if c.Source < SourcePeer && !v.dialing {
 				v.again = min(v.again, p.now) // rendezvous saw it again: its time-out is over
 			}
 			return
@@ -141,7 +144,7 @@ func (p *Peer) widen() {
 		want = 2 - len(p.nbrs)
 	}
 	for i := range p.view {
-		if v := &p.view[i]; v.dialing && p.now < v.again {
+		if v := &p.view[i]; v.dialing && p.now < v.again-dialTime+slowDial {
 			want--
 		}
 	}
@@ -185,6 +188,7 @@ func (p *Peer) connected(id PeerID, rtt time.Duration) {
 	p.nbrs = slices.Insert(p.nbrs, at, n)
 	p.byID[id] = n
 	p.send(id, Hello{Publisher: p.cfg.Publisher, Draining: p.draining, Slots: uint16(min(p.slots, 65535)), Epoch: p.haveEpoch(), Edge: p.edge})
+	p.tell(n) // at once: a newcomer can only ask whose place in the trees it knows
 }
 
 // haveEpoch is the epoch of which this peer has something, or 0.
@@ -198,7 +202,6 @@ func (p *Peer) haveEpoch() uint64 {
 func (p *Peer) hello(n *neighbour, m Hello) {
 	n.ready, n.hi, n.away = true, m, m.Draining
 	n.free = m.Slots
-	p.tell(n)
 	p.join()
 }
 
@@ -292,9 +295,6 @@ func (p *Peer) needed(n *neighbour) bool {
 
 // tell sends a Status to n.
 func (p *Peer) tell(n *neighbour) {
-	if !n.ready {
-		return
-	}
 	m := Status{Draining: p.draining, Free: uint16(max(0, min(p.room(false), 65535))), Epoch: p.haveEpoch(), Edge: p.edge}
 	m.Stripes = make([]StripeStatus, len(p.stripes))
 	for i := range p.stripes {

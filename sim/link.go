@@ -1,0 +1,198 @@
+package sim
+
+// This file answers: what lies between two peers? Connections, the queues of
+// their lines, jitter, and loss as the delay that retransmission makes of it.
+
+import (
+	"math"
+	"time"
+
+	"github.com/braidway/braidway/overlay"
+)
+
+const (
+	// lookahead is the least time that any message takes, so that shards may
+	// run that long side by side.
+	lookahead = 2 * time.Millisecond
+	// dialTrips is what a dial costs in round trips: 46 ms at 20 ms (FACTS).
+	dialTrips = 2.3
+	// punchTime is what coordinating a hole punch adds (a guess: two more
+	// round trips over a relay).
+	punchTime = 150 * time.Millisecond
+	// dialTimeout is the live runtime's.
+	dialTimeout = 5 * time.Second
+	// packet is how many bytes one QUIC packet carries.
+	packet = 1200
+	// ackDelay is QUIC's, which a recovery waits for beside one round trip.
+	ackDelay = 25 * time.Millisecond
+	// queueAge is the live runtime's bound on what waits for a child; more, and
+	// whole groups are given up.
+	queueAge = 2 * time.Second
+	// beaconSize and frameSize are the bytes of a beacon and around a message.
+	beaconSize, frameSize = 12, 2
+)
+
+// conn is one end of a connection. Streams on it keep their order.
+type conn struct {
+	peer  uint32
+	gen   uint32        // both ends have the same; what comes on another is void
+	way   time.Duration // undisturbed, one way
+	last  []int64       // arrival of the last message, by stream: stripes, repairs, control
+	skip  []uint64      // by stripe: objects below it are given up, the child is too slow
+	other overlay.PeerID
+}
+
+// Lanes of a connection beside those of the stripes.
+func (e *engine) laneControl() int { return e.set.Stripes + 1 }
+func (e *engine) laneRepair() int  { return e.set.Stripes }
+
+// find returns p's end of the connection with peer i; nil: there is none.
+func (p *peer) find(i uint32) *conn {
+	for n, id := range p.ends {
+		if id == i {
+			return &p.conns[n]
+		}
+	}
+	return nil
+}
+
+func (p *peer) attach(e *engine, i, gen uint32) *conn {
+	p.detach(i)
+	c := conn{peer: i, gen: gen, way: base(&p.profile, &e.peers[i].profile), other: e.peers[i].id,
+		last: make([]int64, e.set.Stripes+2), skip: make([]uint64, e.set.Stripes)}
+	p.ends, p.conns = append(p.ends, i), append(p.conns, c)
+	return &p.conns[len(p.conns)-1]
+}
+
+func (p *peer) detach(i uint32) bool {
+	for n, id := range p.ends {
+		if id == i {
+			last := len(p.ends) - 1
+			p.ends[n], p.conns[n] = p.ends[last], p.conns[last]
+			p.ends, p.conns = p.ends[:last], p.conns[:last]
+			return true
+		}
+	}
+	return false
+}
+
+// transmit puts size bytes on p's uplink and returns when the last one has
+// left. Backfill waits for what is live; live never waits for backfill.
+func (p *peer) transmit(now int64, size int, backfill bool) int64 {
+	tx := int64(float64(size) * p.perByte)
+	if !backfill {
+		p.live = max(p.live, now) + tx
+		p.all = max(p.all, now) + tx
+		return p.live
+	}
+	p.all = max(p.all, now) + tx
+	return p.all
+}
+
+// send puts an event on the connection c of p. Its time is when the receiver's
+// line has it; the rest of the way is the receiver's (receive).
+func (s *shard) send(p *peer, c *conn, lane int, backfill bool, ev event) {
+	e := s.e
+	left := p.transmit(s.now, int(ev.size), backfill)
+	left = max(left, p.cutUntil)
+	at := left + int64(c.way) + int64(jitter(p.rng, e.jitterOf(p)))
+	if e.split != nil {
+		at = max(at, e.healAt(p.index, c.peer, left)+int64(c.way))
+	}
+	if loss := p.loss + e.peers[c.peer].loss; loss > 0 && p.rng.Float64() < 1-math.Pow(1-min(loss*e.storm, 0.5), float64(1+int(ev.size)/packet)) {
+		at += 2*int64(c.way) + int64(ackDelay)
+	}
+	at = max(at, c.last[lane]+1)
+	c.last[lane] = at
+	ev.at, ev.to, ev.from, ev.conn = at, c.peer, p.index, c.gen
+	s.post(p, ev)
+}
+
+// receive is the receiver's part of the way: its downlink is a queue too, and
+// what comes while the line is down waits for the retransmission. It returns
+// false when the event is to come later.
+func (s *shard) receive(p *peer, ev *event) bool {
+	if p.cutUntil > s.now {
+		ev.at = p.cutUntil + 2*int64(lookahead)
+		s.q.push(*ev)
+		return false
+	}
+	if ev.done {
+		return true
+	}
+	tx := int64(float64(ev.size) * p.perByteDown)
+	wait := p.downBusy - s.now
+	if wait <= 0 {
+		p.downBusy = s.now + tx
+		return true
+	}
+	p.downBusy += tx
+	if wait < int64(time.Millisecond) {
+		return true
+	}
+	ev.at, ev.done = s.now+wait, true
+	s.q.push(*ev)
+	return false
+}
+
+// dial tries to connect p with peer i.
+func (s *shard) dial(p *peer, i uint32) {
+	e := s.e
+	q := &e.peers[i]
+	gen := p.next()
+	ev := event{to: i, from: p.index, kind: evDial, conn: uint32(gen)}
+	chance := direct(p.nat, q.nat)
+	if chance < 1 && pairDraw(e.seed, p.index, i) >= chance {
+		s.after(p, dialTimeout, event{kind: evFailed, from: i})
+		return
+	}
+	way := base(&p.profile, &q.profile)
+	rtt := 2*way + time.Duration(jitter(p.rng, e.jitterOf(p)))
+	cost := time.Duration(dialTrips*float64(rtt)) - way
+	if q.nat != natOpen && p.nat != natOpen {
+		cost += punchTime
+	}
+	left := max(s.now, p.cutUntil)
+	if e.split != nil {
+		left = e.healAt(p.index, i, left)
+	}
+	if left-s.now > int64(dialTimeout) {
+		s.after(p, dialTimeout, event{kind: evFailed, from: i})
+		return
+	}
+	// Should nobody answer, the dial ends by its time-out: an answer makes it void.
+	s.after(p, dialTimeout, event{kind: evFailed, from: i, conn: uint32(gen)})
+	p.dials = append(p.dials, pending{i, uint32(gen)})
+	ev.at = left + int64(cost)
+	s.post(p, ev)
+}
+
+// pending is a dial without an answer yet.
+type pending struct{ peer, gen uint32 }
+
+func (p *peer) dialled(i, gen uint32) bool {
+	for n, d := range p.dials {
+		if d.peer == i && d.gen == gen {
+			p.dials = append(p.dials[:n], p.dials[n+1:]...)
+			return true
+		}
+	}
+	return false
+}
+
+// pairDraw is a number in [0,1) that belongs to the pair of networks, not to
+// the try: a NAT is hard, or it is not.
+func pairDraw(seed uint64, a, b uint32) float64 {
+	if a > b {
+		a, b = b, a
+	}
+	x := mix(seed ^ uint64(a)<<32 ^ uint64(b) ^ 0x9e3779b97f4a7c15)
+	return float64(x>>11) / (1 << 53)
+}
+
+// mix is SplitMix64's finaliser (Steele, Lea, Flood 2014).
+func mix(x uint64) uint64 {
+	x = (x ^ x>>30) * 0xbf58476d1ce4e5b9
+	x = (x ^ x>>27) * 0x94d049bb133111eb
+	return x ^ x>>31
+}

@@ -1,0 +1,324 @@
+package sim
+
+// This file answers: how is one core driven in the model?
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"strconv"
+	"time"
+
+	"github.com/braidway/braidway/overlay"
+)
+
+// core is what is driven: an overlay.Peer, or a baseline's.
+type core interface {
+	Step(now time.Duration, ev overlay.Event, out []overlay.Action) []overlay.Action
+	Deadline() time.Duration
+}
+
+// peer is one peer of the model. In a window only its shard touches it; the
+// engine does between windows.
+type peer struct {
+	profile
+	index uint32
+	id    overlay.PeerID
+	core  core
+	rng   *rand.Rand // of its network: another than its core's
+	shard *shard
+
+	ends  []uint32 // peers of conns
+	conns []conn
+	dials []pending
+
+	perByte, perByteDown float64 // ns
+	live, all, downBusy  int64   // when the lines are free
+	cutUntil             int64   // the line is down until then
+	counter              uint32
+	timer                int64 // when the next timer event comes, 0: none is under way
+	looking              bool
+
+	dead, frozen, drained bool
+	abrupt                bool  // left without a word
+	left                  int64 // when it stopped watching and began to drain, 0: not
+	troubleUntil          int64 // a switch away from it until then is no false one
+	held                  []event
+	joined, gone          int64
+	hash                  uint64
+	view                  *viewer // nil at a publisher
+	made                  uint64  // objects, at a publisher
+	recent                ring
+	suspected             []suspicion // by stripe: the path when its parent became suspect
+}
+
+type suspicion struct {
+	path []overlay.PeerID
+}
+
+// next counts what p has sent or planned: with its index, the order of ties.
+func (p *peer) next() uint64 {
+	p.counter++
+	return uint64(p.counter)
+}
+
+func (p *peer) order() uint64 { return uint64(p.index)<<32 | p.next() }
+
+// post sends an event of p's to a peer of any shard.
+func (s *shard) post(p *peer, ev event) {
+	ev.order = p.order()
+	to := s.e.peers[ev.to].shard
+	if to == s {
+		s.q.push(ev)
+		return
+	}
+	s.away[to.number] = append(s.away[to.number], ev)
+}
+
+// after plans an event of p for itself.
+func (s *shard) after(p *peer, d time.Duration, ev event) {
+	ev.at, ev.to, ev.order = s.now+int64(d), p.index, p.order()
+	s.q.push(ev)
+}
+
+// handle is everything that happens to a peer.
+func (s *shard) handle(ev *event) {
+	p := &s.e.peers[ev.to]
+	if p.dead {
+		return
+	}
+	if p.frozen {
+		if ev.kind == evTimer {
+			p.timer = 0
+		} else {
+			p.held = append(p.held, *ev)
+		}
+		return
+	}
+	switch ev.kind {
+	case evTimer:
+		if ev.at != p.timer {
+			return
+		}
+		p.timer = 0
+		if int64(p.core.Deadline()) <= s.now {
+			s.step(p, overlay.Event{Kind: overlay.EvTimeout})
+		} else {
+			s.arm(p)
+		}
+	case evPlay:
+		s.playTimer(p, ev.at)
+	case evMake:
+		s.make(p)
+	case evObject, evServe, evBeacon, evMessage:
+		s.arrived(p, ev)
+	case evDial:
+		s.called(p, ev)
+	case evDialled:
+		if !p.dialled(ev.from, ev.conn) { // too late: the dial was given up
+			q := &s.e.peers[ev.from]
+			s.post(p, event{at: s.now + int64(base(&p.profile, &q.profile)), to: ev.from, from: p.index, conn: ev.conn, kind: evClosed})
+			return
+		}
+		p.attach(s.e, ev.from, ev.conn)
+		s.step(p, overlay.Event{Kind: overlay.EvConnected, Peer: s.e.peers[ev.from].id, RTT: time.Duration(ev.seq)})
+	case evFailed:
+		if ev.conn == 0 || p.dialled(ev.from, ev.conn) {
+			s.step(p, overlay.Event{Kind: overlay.EvDisconnected, Peer: s.e.peers[ev.from].id})
+		}
+	case evClosed:
+		if c := p.find(ev.from); c != nil && c.gen == ev.conn {
+			p.detach(ev.from)
+			s.step(p, overlay.Event{Kind: overlay.EvDisconnected, Peer: s.e.peers[ev.from].id})
+		}
+	case evFound:
+		s.found(p, ev)
+	case evSlow:
+		s.step(p, overlay.Event{Kind: overlay.EvSlow, Peer: s.e.peers[ev.from].id, Stripe: ev.strip})
+	}
+}
+
+// called answers a dial. When both dial at once, that of the lower index counts.
+func (s *shard) called(p *peer, ev *event) {
+	for n, d := range p.dials {
+		if d.peer == ev.from {
+			if p.index < ev.from {
+				return
+			}
+			p.dials = append(p.dials[:n], p.dials[n+1:]...)
+			break
+		}
+	}
+	q := &s.e.peers[ev.from]
+	c := p.attach(s.e, ev.from, ev.conn)
+	rtt := 2 * c.way
+	s.send(p, c, s.e.laneControl(), false, event{kind: evDialled, size: 64, seq: uint64(rtt)})
+	s.step(p, overlay.Event{Kind: overlay.EvConnected, Peer: q.id, RTT: rtt})
+}
+
+// arrived handles what came on a connection.
+func (s *shard) arrived(p *peer, ev *event) {
+	c := p.find(ev.from)
+	if c == nil || c.gen != ev.conn || !s.receive(p, ev) {
+		return
+	}
+	e := s.e
+	from := c.other
+	switch ev.kind {
+	case evMessage:
+		p.view.control(int(ev.size))
+		s.step(p, overlay.Event{Kind: overlay.EvMessage, Peer: from, Msg: ev.msg})
+	case evBeacon:
+		p.view.control(beaconSize)
+		s.step(p, overlay.Event{Kind: overlay.EvBeacon, Peer: from, Stripe: ev.strip, Epoch: e.epochs[ev.epoch].number, Seq: ev.seq})
+	default:
+		p.view.object(e.set.ObjectSize)
+		s.step(p, e.objectEvent(from, ev.epoch, ev.seq, ev.kind == evServe))
+	}
+}
+
+// make cuts the objects of one flush, at the publisher.
+func (s *shard) make(p *peer) {
+	e := s.e
+	i := uint8(len(e.epochs) - 1)
+	t := &e.epochs[i]
+	if t.publisher != p.index {
+		return
+	}
+	for range e.perFlush {
+		s.step(p, e.objectEvent(p.id, i, p.made, false))
+		p.made++
+	}
+	s.after(p, e.flush, event{kind: evMake})
+}
+
+// arm plans the core's deadline, unless an earlier timer is under way: it
+// looks again then.
+func (s *shard) arm(p *peer) {
+	d := p.core.Deadline()
+	if d == never {
+		return
+	}
+	at := max(int64(d), s.now)
+	if p.timer != 0 && p.timer <= at {
+		return
+	}
+	p.timer = at
+	s.after(p, time.Duration(at-s.now), event{kind: evTimer})
+}
+
+var debugPeer = func() int { n, err := strconv.Atoi(os.Getenv("SIMDBG")); if err != nil { return -1 }; return n }()
+
+const never = time.Duration(1<<63 - 1)
+
+// step hands one event to the core and does what it asks for.
+func (s *shard) step(p *peer, ev overlay.Event) {
+	s.events++
+	base := len(s.out)
+	s.out = p.core.Step(time.Duration(s.now), ev, s.out)
+	if debugPeer == int(p.index) && ev.Kind != overlay.EvObject && ev.Kind != overlay.EvBeacon {
+		fmt.Printf("%8.1f  <- %d kind %d %T%+v c%v\n", float64(s.now-p.joined)/1e6, indexOf(ev.Peer), ev.Kind, ev.Msg, ev.Msg, len(ev.Candidates))
+		for _, a := range s.out[base:] {
+			if a.Kind != overlay.ActDeliver && a.Kind != overlay.ActForward {
+				fmt.Printf("%8.1f     -> %d kind %d %T%+v %v\n", float64(s.now-p.joined)/1e6, indexOf(a.Peer), a.Kind, a.Msg, a.Msg, a.Trace)
+			}
+		}
+	}
+	for n := base; n < len(s.out); n++ {
+		s.act(p, s.out[n])
+	}
+	s.out = s.out[:base]
+	s.arm(p)
+}
+
+func (s *shard) act(p *peer, a overlay.Action) {
+	e := s.e
+	p.hash = mix(p.hash^uint64(s.now)) ^ uint64(a.Kind)<<56 ^ uint64(a.Trace)<<48 ^ uint64(a.Peer)
+	p.hash = mix(p.hash^a.Seq) ^ uint64(a.Stripe)
+	switch a.Kind {
+	case overlay.ActSend:
+		if c := p.find(indexOf(a.Peer)); c != nil {
+			s.send(p, c, e.laneControl(), false, event{kind: evMessage, msg: a.Msg, size: uint32(s.sizeOf(a.Msg) + frameSize)})
+		}
+	case overlay.ActForward:
+		s.forward(p, &a)
+	case overlay.ActServe:
+		if c := p.find(indexOf(a.Peer)); c != nil {
+			s.send(p, c, e.laneRepair(), true, event{kind: evServe, strip: a.Stripe, seq: a.Seq, epoch: e.epochOf(a.Epoch), size: uint32(e.set.ObjectSize)})
+		}
+	case overlay.ActBeacon:
+		if c := p.find(indexOf(a.Peer)); c != nil {
+			s.send(p, c, int(a.Stripe), false, event{kind: evBeacon, strip: a.Stripe, seq: a.Seq, epoch: e.epochOf(a.Epoch), size: beaconSize})
+		}
+	case overlay.ActDeliver:
+		s.delivered(p, e.epochOf(a.Epoch), a.Seq)
+	case overlay.ActStart, overlay.ActEpoch:
+		s.started(p, &a)
+	case overlay.ActConnect:
+		i := indexOf(a.Peer)
+		if int(i) < len(e.peers) && i != p.index && p.find(i) == nil {
+			s.dial(p, i)
+		} else {
+			s.after(p, time.Millisecond, event{kind: evFailed, from: min(i, uint32(len(e.peers)-1))})
+		}
+	case overlay.ActDisconnect, overlay.ActBan:
+		s.hangUp(p, indexOf(a.Peer))
+	case overlay.ActFind:
+		s.search(p)
+	case overlay.ActDrained:
+		p.drained = true
+		s.drained = append(s.drained, p.index)
+	case overlay.ActTrace:
+		s.traced(p, &a)
+	}
+}
+
+// forward sends a live object or backfill to a child. One that waits longer
+// than the live runtime's queue bears is given up with the rest of its group.
+func (s *shard) forward(p *peer, a *overlay.Action) {
+	e := s.e
+	c := p.find(indexOf(a.Peer))
+	if c == nil || a.Seq < c.skip[a.Stripe] {
+		return
+	}
+	busy := p.live
+	if a.Backfill {
+		busy = p.all
+	}
+	if busy-s.now > int64(queueAge) {
+		if !a.Backfill {
+			c.skip[a.Stripe] = a.Seq - a.Seq%e.group + e.group
+			s.after(p, 0, event{kind: evSlow, from: c.peer, strip: a.Stripe})
+		}
+		return
+	}
+	s.send(p, c, int(a.Stripe), a.Backfill, event{kind: evObject, strip: a.Stripe, seq: a.Seq, epoch: e.epochOf(a.Epoch), size: uint32(e.set.ObjectSize)})
+}
+
+// hangUp closes a connection; the other side hears of it.
+func (s *shard) hangUp(p *peer, i uint32) {
+	if c := p.find(i); c != nil {
+		s.send(p, c, s.e.laneControl(), false, event{kind: evClosed, size: 32})
+		p.detach(i)
+	}
+}
+
+// sizer is a message that knows its size on the wire: a baseline's.
+type sizer interface{ Size() int }
+
+func (s *shard) sizeOf(m overlay.Message) int {
+	if z, ok := m.(sizer); ok {
+		return z.Size()
+	}
+	s.scratch = overlay.AppendMessage(s.scratch[:0], m)
+	return len(s.scratch)
+}
+
+// indexOf returns the index that newID put into id.
+func indexOf(id overlay.PeerID) uint32 { return uint32(id) - 1 }
+
+// newID makes the id of peer index: its high half, which says its home
+// stripe, is random, its low half is the index, so that no map is needed.
+func newID(rng *rand.Rand, index uint32) overlay.PeerID {
+	return overlay.PeerID(uint64(rng.Uint32())<<32 | uint64(index+1))
+}
