@@ -4,6 +4,7 @@ package stream
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"testing"
@@ -243,6 +244,40 @@ func TestTheDecoderKeepsOnlyTheLastRows(t *testing.T) {
 	if out, err := d.Add(first[0]); len(out) != 0 || err != nil || d.rows[0].used {
 		t.Fatalf("an object of another epoch is kept: %v", err)
 	}
+}
+
+// appendParity is the slow obvious writer of what PROTOCOL.md, section 3, says.
+func appendParity(p Parity) []byte {
+	b := binary.AppendUvarint(nil, p.Row)
+	b = append(b, p.Index, p.K, p.M)
+	for _, n := range p.Lengths {
+		b = binary.AppendUvarint(b, uint64(n))
+	}
+	return append(b, p.Shard...)
+}
+
+func FuzzParseParity(f *testing.F) {
+	for _, b := range encodeRow(f, rowOf(f, 700, 4), 700, 2) {
+		f.Add(b)
+	}
+	f.Add([]byte{5, 0, 1, 1, 1, 0})
+	f.Add([]byte{5, 0, 4, 2, 0xf0, 0x80, 0x01, 1, 1, 1, 0})
+	f.Fuzz(func(t *testing.T, b []byte) {
+		p, err := ParseParity(b)
+		if err != nil {
+			var we *WireError
+			if !errors.As(err, &we) || we.Offset < 0 || we.Offset > len(b) {
+				t.Fatalf("%#v", err)
+			}
+			return
+		}
+		if !bytes.Equal(appendParity(p), b) {
+			t.Fatalf("two encodings of row %d, shard %d", p.Row, p.Index)
+		}
+		if len(p.Lengths) != int(p.K) || p.Index >= p.M || !rowFits(p.Row, int(p.K), int(p.M)) {
+			t.Fatalf("%+v", p)
+		}
+	})
 }
 
 func FuzzRowDecoder(f *testing.F) {

@@ -86,3 +86,20 @@ func TestNamesAreLinesOfUTF8(t *testing.T) {
 		}
 	}
 }
+
+func FuzzParseID(f *testing.F) {
+	f.Add(testID().String())
+	f.Add(ID{}.String())
+	f.Add(testID().String()[:51] + "7")
+	f.Add("")
+	f.Fuzz(func(t *testing.T, s string) {
+		id, err := ParseID(s)
+		var te *TextError
+		switch {
+		case err == nil && id.String() != s:
+			t.Fatalf("%q and %q are one id", s, id)
+		case err != nil && (!errors.As(err, &te) || te.Offset < 0 || te.Offset > len(s) || !id.IsZero()):
+			t.Fatalf("%q: %#v, %v", s, err, id)
+		}
+	})
+}

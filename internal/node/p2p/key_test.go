@@ -123,6 +123,54 @@ func TestADamagedKeyIsNamedAndLeftAlone(t *testing.T) {
 	}
 }
 
+// A file that lost nothing but the line break at its end is still whole.
+func TestAKeyFileCutShortIsNoKey(t *testing.T) {
+	whole, key := keyFile(t)
+	for n := range len(whole) {
+		got, err := parseKey(whole[:n])
+		if n < len(whole)-1 && err == nil || err == nil && !got.Equal(key) {
+			t.Errorf("%d of %d bytes: %v", n, len(whole), err)
+		}
+	}
+}
+
+// keyFile returns a key and the bytes of its file.
+func keyFile(t testing.TB) ([]byte, ed25519.PrivateKey) {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "key.pem")
+	key, err := NewKey(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b, key
+}
+
+func FuzzParseKey(f *testing.F) {
+	whole, _ := keyFile(f)
+	f.Add(whole)
+	f.Add(append([]byte("a comment before it\n"), whole...))
+	f.Add(whole[:len(whole)/2])
+	f.Add(bytes.Replace(whole, []byte("PRIVATE"), []byte("PUBLIC"), 2))
+	f.Add(pem.EncodeToMemory(&pem.Block{Type: keyBlock, Bytes: []byte{0x30, 0x80}}))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		key, err := parseKey(b)
+		if err != nil {
+			if key != nil {
+				t.Fatal("an error and a key")
+			}
+			return
+		}
+		msg := []byte("signed")
+		if len(key) != ed25519.PrivateKeySize || !ed25519.Verify(key.Public().(ed25519.PublicKey), msg, ed25519.Sign(key, msg)) {
+			t.Fatalf("a key of %d bytes that does not sign", len(key))
+		}
+	})
+}
+
 func TestKeyAndPeerIDTurnIntoEachOther(t *testing.T) {
 	key := newKey(t)
 	pub := key.Public().(ed25519.PublicKey)

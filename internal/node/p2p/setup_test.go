@@ -5,6 +5,7 @@ package p2p
 import (
 	"context"
 	"crypto/ed25519"
+	"flag"
 	"fmt"
 	"os"
 	"runtime"
@@ -20,6 +21,9 @@ import (
 func TestMain(m *testing.M) {
 	before := runtime.NumGoroutine()
 	code := m.Run()
+	if f := flag.Lookup("test.fuzz"); f != nil && f.Value.String() != "" {
+		os.Exit(code) // the fuzzer keeps goroutines of its own
+	}
 	deadline := time.Now().Add(20 * time.Second)
 	for runtime.NumGoroutine() > before && time.Now().Before(deadline) {
 		time.Sleep(20 * time.Millisecond)
