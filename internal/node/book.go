@@ -104,6 +104,9 @@ func (b *book) card(short overlay.PeerID) []byte {
 
 // learn verifies a card and remembers whom it describes.
 func (b *book) learn(raw []byte) error {
+	if len(raw) > maxCard {
+		return fmt.Errorf("card: %d bytes, allowed are up to %d", len(raw), maxCard)
+	}
 	env, rec, err := record.ConsumeEnvelope(raw, peer.PeerRecordEnvelopeDomain)
 	if err != nil {
 		return fmt.Errorf("card: %w", err)
