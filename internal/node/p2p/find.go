@@ -284,6 +284,8 @@ func (s *Search) lookup(ctx context.Context, find func(context.Context) bool) {
 		select {
 		case <-timer.C:
 		case <-grown:
+			// Perhaps it is the publisher that came; what it announces takes a moment.
+			retry.Reset()
 			sleep(ctx, 50*time.Millisecond)
 		case <-ctx.Done():
 		}
