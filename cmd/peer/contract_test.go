@@ -268,6 +268,28 @@ func TestRatesAndSizesAreReadAsTheyAreShown(t *testing.T) {
 	}
 }
 
+func TestWaysInFromOutsideAndLimitsAreSettings(t *testing.T) {
+	for name, c := range map[string]struct {
+		set           settings
+		nat, circuits bool
+	}{
+		"by default":         {settings{}, true, true},
+		"on loopback only":   {settings{listen: []string{"/ip4/127.0.0.1/udp/0/quic-v1"}}, false, false},
+		"with --no-nat":      {settings{noNAT: true}, false, true},
+		"with --no-circuits": {settings{noCircuits: true}, true, false},
+	} {
+		c.set.logLevel, c.set.logFormat = "info", "text"
+		c.set.maxConns, c.set.maxMemory = 99, 64<<20
+		cfg, err := c.set.nodeConfig()
+		if err != nil || cfg.Host.NAT != c.nat || cfg.Host.RelayService != c.circuits {
+			t.Errorf("%s: NAT %v, circuits %v, %v", name, cfg.Host.NAT, cfg.Host.RelayService, err)
+		}
+		if cfg.Host.Limits.Conns != 99 || cfg.Host.Limits.Memory != 64<<20 {
+			t.Errorf("%s: limits %+v", name, cfg.Host.Limits)
+		}
+	}
+}
+
 // readiness is the status of /readyz; 0: no answer.
 func (p *process) readiness() int {
 	if _, ok := p.state(); !ok {
@@ -303,6 +325,14 @@ func TestAPeerIsReadyThenDrainedAndItsChildrenStay(t *testing.T) {
 	viewer := start(t, "viewer", "play", link, "-o", out, "--no-relay", "--report", report)
 	for _, p := range []*process{pub, one, two, viewer} {
 		waitFor(t, p.name+" is ready", 20*time.Second, func() bool { return p.readiness() == 200 })
+	}
+	page, err := http.NewRequest(http.MethodPost, "http://"+one.addr+"/api/v1/drain", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	page.Header.Set("Origin", "https://example.org")
+	if res, err := http.DefaultClient.Do(page); err != nil || res.Body.Close() != nil || res.StatusCode != http.StatusForbidden {
+		t.Errorf("a page of another site may drain the peer: %v, %v", res, err)
 	}
 	raw, err := exec.Command(file, "status", "--json", "--admin", one.addr).Output()
 	var st node.State
