@@ -85,7 +85,7 @@ func newRoot() *cobra.Command {
 		Args: cobra.ArbitraryArgs, RunE: group,
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
-	root.AddCommand(demoCommand(), publishCommand(), relayCommand(), playCommand(), bootstrapCommand(),
+	root.AddCommand(demoCommand(), publishCommand(), relayCommand(), playCommand(), bootstrapCommand(), simCommand(),
 		statusCommand(), drainCommand(), keyCommand(), configCommand(), versionCommand())
 	root.SetHelpCommand(helpCommand())
 	root.InitDefaultCompletionCmd()

@@ -1,0 +1,163 @@
+package main
+
+// This file answers: how far can the model be believed? The same scenario runs
+// in the model and in the full stack, and their figures stand side by side.
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+
+	"github.com/braidway/braidway/sim"
+)
+
+// goal is how far the model may be off (issue 4).
+const goal = 0.10
+
+// runtimes are what runs a scenario, the one to be judged first. Real processes
+// on loopback belong here as a third, with which scenarios they can run.
+func runtimes() []validated {
+	return []validated{{name: "model", run: runModel}, {name: "stack", run: runStack}}
+}
+
+// validated is a runtime and what it measured.
+type validated struct {
+	name   string
+	run    func(context.Context, sim.Scenario, sim.Options) (*sim.Result, error)
+	result *sim.Result
+}
+
+// figure is one measure of all runtimes; nil: not measured there.
+type figure struct {
+	Name   string     `json:"name"`
+	Values []*float64 `json:"values"`
+	// Off is how far the model is from the last runtime, as a share of that.
+	Off    *float64 `json:"off,omitempty"`
+	Beyond bool     `json:"beyond,omitempty"` // the goal
+}
+
+func simValidateCommand() *cobra.Command {
+	var s simFlags
+	cmd := &cobra.Command{
+		Use: "validate SCENARIO|FILE.toml", Short: "Lay the model beside the full stack",
+		Long: `Runs the same scenario with the same seed in the model and in the full stack, and
+prints their figures with their differences. Those beyond 10 % are marked with !.`,
+		Example: "  peer sim validate calm --peers 60\n  peer sim validate flash-crowd --peers 20 --set crowd=40 --json",
+		Args:    exactly("SCENARIO"), ValidArgsFunction: completeScenario,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			sc, err := s.prepare(args[0])
+			if err != nil {
+				return err
+			}
+			if err := s.fitsStack(sc); err != nil {
+				return err
+			}
+			if err := s.makeOut(); err != nil {
+				return err
+			}
+			return s.validate(cmd.Context(), sc, cmd.OutOrStdout(), cmd.ErrOrStderr())
+		},
+	}
+	f := cmd.Flags()
+	s.addBasics(f)
+	s.peers = 60
+	f.Lookup("peers").DefValue = "60"
+	f.Lookup("peers").Usage = "peers, the publisher among them, 2 to 200"
+	s.bind(cmd)
+	return cmd
+}
+
+func (s *simFlags) validate(ctx context.Context, sc sim.Scenario, out, screen io.Writer) error {
+	all := runtimes()
+	points := s.points(sc)
+	var results []*sim.Result
+	for i := range all {
+		fmt.Fprintf(screen, "%s: %s\n", all[i].name, &points[0])
+		b := s.batch(points, screen)
+		b.run, b.options.NoFloor = all[i].run, true
+		rs, err := b.all(ctx)
+		if err != nil {
+			return fmt.Errorf("%s: %w", all[i].name, err)
+		}
+		all[i].result = rs[0]
+		results = append(results, rs[0])
+	}
+	figures := compareFigures(results)
+	doc := struct {
+		Scenario string   `json:"scenario"`
+		Peers    int      `json:"peers"`
+		Seed     uint64   `json:"seed"`
+		Runtimes []string `json:"runtimes"`
+		Figures  []figure `json:"figures"`
+	}{sc.Name, sc.Peers, s.seed, nil, figures}
+	cols := make([]column, len(all))
+	for i := range all {
+		doc.Runtimes = append(doc.Runtimes, all[i].name)
+		cols[i].Label, cols[i].Result = all[i].name, all[i].result
+	}
+	var err error
+	if s.asJSON {
+		err = writeJSON(out, doc)
+	} else {
+		err = printFigures(out, doc.Runtimes, figures)
+	}
+	return errors.Join(err, s.keepReport(sc.Name+": "+strings.Join(doc.Runtimes, " and "), cols))
+}
+
+// compareFigures lays the results side by side.
+func compareFigures(results []*sim.Result) []figure {
+	var all []figure
+	for _, row := range validateFigures {
+		f := figure{Name: row.name}
+		for _, r := range results {
+			f.Values = append(f.Values, row.of(r))
+		}
+		f.judge()
+		all = append(all, f)
+	}
+	return all
+}
+
+// judge computes how far the first value is from the last.
+func (f *figure) judge() {
+	model, real := f.Values[0], f.Values[len(f.Values)-1]
+	if model == nil || real == nil || *real == 0 && *model != 0 {
+		f.Beyond = (model == nil) != (real == nil) || model != nil
+		return
+	}
+	off := 0.0
+	if *real != 0 {
+		off = (*model - *real) / math.Abs(*real)
+	}
+	f.Off, f.Beyond = &off, math.Abs(off) > goal
+}
+
+func printFigures(w io.Writer, names []string, figures []figure) error {
+	t := tabwriter.NewWriter(w, 2, 8, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprintf(t, "\t%s\tdifference\t\t\n", strings.Join(names, "\t"))
+	for i, f := range figures {
+		fmt.Fprint(t, f.Name)
+		for _, v := range f.Values {
+			text := "–"
+			if v != nil {
+				text = fmt.Sprintf(validateFigures[i].format, *v)
+			}
+			fmt.Fprint(t, "\t"+text)
+		}
+		off, mark := "–", ""
+		if f.Off != nil {
+			off = fmt.Sprintf("%+.1f %%", 100**f.Off)
+		}
+		if f.Beyond {
+			mark = "!"
+		}
+		fmt.Fprintf(t, "\t%s\t%s\t\n", off, mark)
+	}
+	return t.Flush()
+}
