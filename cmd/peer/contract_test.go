@@ -16,9 +16,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/pelletier/go-toml/v2"
 	"github.com/spf13/cobra"
-	"github.com/spf13/pflag"
 
 	"github.com/braidway/braidway/internal/node"
 )
@@ -159,135 +157,6 @@ func TestEveryCommandHasHelpWithExamples(t *testing.T) {
 			t.Errorf("%s: short help %q, examples %q", cmd.CommandPath(), cmd.Short, cmd.Example)
 		}
 	})
-}
-
-func TestConfigShowTellsWhereEachValueComesFrom(t *testing.T) {
-	file, err := binary()
-	if err != nil {
-		t.Fatal(err)
-	}
-	conf := write(t, t.TempDir(), "peer.toml", "max-children = 3\nupload-limit = '7Mbps'\nno-mdns = true\nlog-level = 'warn'\nbuffer = '2s' # of play\n", 0o600)
-	cmd := exec.Command(file, "config", "show", "--config", conf, "--log-level", "debug")
-	cmd.Env = append(os.Environ(), "BRAIDWAY_UPLOAD_LIMIT=9Mbps", "BRAIDWAY_LOG_LEVEL=error", "BRAIDWAY_BOOTSTRAP="+
-		"/ip4/192.0.2.1/tcp/1/p2p/12D3KooWBf9nNNcb8F4sBwpbAMBNSEuV7ZK5ccyVYp9C4YHwV4Fq,/ip4/192.0.2.2/tcp/1/p2p/12D3KooWBf9nNNcb8F4sBwpbAMBNSEuV7ZK5ccyVYp9C4YHwV4Fq")
-	out, err := cmd.Output()
-	if err != nil {
-		t.Fatal(err)
-	}
-	rows := map[string][]string{}
-	for line := range strings.Lines(string(out)) {
-		f := strings.Fields(line)
-		rows[f[0]] = f[1:]
-	}
-	for name, want := range map[string][]string{
-		"log-level":     {"debug", "flag"},
-		"upload-limit":  {"9Mbps", "BRAIDWAY_UPLOAD_LIMIT"},
-		"max-children":  {"3", conf},
-		"no-mdns":       {"true", conf},
-		"drain-timeout": {"5s", "default"},
-		"config":        {conf, "flag"},
-	} {
-		if got := rows[name]; fmt.Sprint(got) != fmt.Sprint(want) {
-			t.Errorf("%s: %v, want %v", name, got, want)
-		}
-	}
-	if got := strings.Join(rows["bootstrap"], " "); strings.Count(got, "192.0.2.") != 2 || !strings.HasSuffix(got, "BRAIDWAY_BOOTSTRAP") {
-		t.Errorf("bootstrap: %s", got)
-	}
-}
-
-func TestTheSampleFileListsEverySetting(t *testing.T) {
-	b, err := os.ReadFile("../../docs/peer.toml")
-	if err != nil {
-		t.Fatal(err)
-	}
-	// Settings stand there as comments: "# key = value".
-	var lines []string
-	for line := range strings.Lines(string(b)) {
-		if k, _, ok := strings.Cut(strings.TrimPrefix(line, "# "), " = "); ok && !strings.Contains(k, " ") {
-			line = strings.TrimPrefix(line, "# ")
-		}
-		lines = append(lines, line)
-	}
-	var file map[string]any
-	if err := toml.Unmarshal([]byte(strings.Join(lines, "")), &file); err != nil {
-		t.Fatal(err)
-	}
-	for k := range file {
-		if !hostSettings()[k] {
-			t.Errorf("%q is no setting", k)
-		}
-	}
-	for k := range hostSettings() {
-		if _, ok := file[k]; !ok && k != "config" {
-			t.Errorf("%q is missing", k)
-		}
-	}
-	// Uncommented, its values are valid.
-	conf := write(t, t.TempDir(), "peer.toml", strings.Join(lines, ""), 0o600)
-	peer, err := binary()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if out, err := exec.Command(peer, "config", "show", "--config", conf).CombinedOutput(); err != nil {
-		t.Errorf("%v: %s", err, out)
-	}
-}
-
-// hostSettings are the settings of everything that opens a host.
-func hostSettings() map[string]bool {
-	m := map[string]bool{}
-	f := pflag.NewFlagSet("", pflag.ContinueOnError)
-	new(settings).addFlags(f)
-	f.VisitAll(func(f *pflag.Flag) { m[f.Name] = true })
-	return m
-}
-
-func TestRatesAndSizesAreReadAsTheyAreShown(t *testing.T) {
-	for text, want := range map[string]int64{"20Mbps": 20e6, "1.5 Gbps": 15e8, "300kbit/s": 3e5, "8bps": 8, "2MBIT/S": 2e6} {
-		var r, back rate
-		if err := r.Set(text); err != nil || int64(r) != want || back.Set(r.String()) != nil || back != r {
-			t.Errorf("%s is %d, shown as %s, read as %d: %v", text, r, r.String(), back, err)
-		}
-	}
-	for text, want := range map[string]int64{"64MiB": 64 << 20, "1.5GiB": 3 << 29, "100kB": 1e5, "7B": 7, "1tib": 1 << 40} {
-		var z, back size
-		if err := z.Set(text); err != nil || int64(z) != want || back.Set(z.String()) != nil || back != z {
-			t.Errorf("%s is %d, shown as %s, read as %d: %v", text, z, z.String(), back, err)
-		}
-	}
-	for _, text := range []string{"", "20", "Mbps", "-1Mbps", "0Mbps", "0.1bps", "NaNMbps", "InfMbps", "2000Gbps", "1e400bps", "20Mb", "1MiB"} {
-		if err := new(rate).Set(text); err == nil {
-			t.Errorf("%q is a rate", text)
-		}
-	}
-	for _, text := range []string{"", "64", "MiB", "-1B", "0B", "NaNB", "9999TiB", "1Mbps"} {
-		if err := new(size).Set(text); err == nil {
-			t.Errorf("%q is a size", text)
-		}
-	}
-}
-
-func TestWaysInFromOutsideAndLimitsAreSettings(t *testing.T) {
-	for name, c := range map[string]struct {
-		set           settings
-		nat, circuits bool
-	}{
-		"by default":         {settings{}, true, true},
-		"on loopback only":   {settings{listen: []string{"/ip4/127.0.0.1/udp/0/quic-v1"}}, false, false},
-		"with --no-nat":      {settings{noNAT: true}, false, true},
-		"with --no-circuits": {settings{noCircuits: true}, true, false},
-	} {
-		c.set.logLevel, c.set.logFormat = "info", "text"
-		c.set.maxConns, c.set.maxMemory = 99, 64<<20
-		cfg, err := c.set.nodeConfig()
-		if err != nil || cfg.Host.NAT != c.nat || cfg.Host.RelayService != c.circuits {
-			t.Errorf("%s: NAT %v, circuits %v, %v", name, cfg.Host.NAT, cfg.Host.RelayService, err)
-		}
-		if cfg.Host.Limits.Conns != 99 || cfg.Host.Limits.Memory != 64<<20 {
-			t.Errorf("%s: limits %+v", name, cfg.Host.Limits)
-		}
-	}
 }
 
 // readiness is the status of /readyz; 0: no answer.
