@@ -159,11 +159,11 @@ func (s *simFlags) finish(cmd *cobra.Command, title string, points []point, resu
 	default:
 		_, err = io.WriteString(cmd.OutOrStdout(), text(runsOf(cols)))
 	}
-	return errors.Join(stopped, err, s.keep(title, points, results), s.keepReport(title, cols))
+	return errors.Join(stopped, err, s.keep(points, results), s.keepReport(title, cols))
 }
 
 // keep writes every result where peer sim merge finds it.
-func (s *simFlags) keep(title string, points []point, results []*sim.Result) error {
+func (s *simFlags) keep(points []point, results []*sim.Result) error {
 	if s.out == "" {
 		return nil
 	}
@@ -187,18 +187,17 @@ func (s *simFlags) keepReport(title string, cols []column) error {
 	if s.out == "" {
 		return nil
 	}
-	f, err := os.Create(filepath.Join(s.out, "report.html"))
+	return errors.Join(s.keepFile("report.html", func(w io.Writer) error { return report.HTML(w, title, runsOf(cols)) }),
+		s.keepFile("summary.json", func(w io.Writer) error { return writeJSON(w, document(cols)) }))
+}
+
+// keepFile writes one file in the folder of --out.
+func (s *simFlags) keepFile(name string, write func(io.Writer) error) error {
+	f, err := os.Create(filepath.Join(s.out, name))
 	if err != nil {
 		return fmt.Errorf("--out: %w", err)
 	}
-	if err := errors.Join(report.HTML(f, title, runsOf(cols)), f.Close()); err != nil {
-		return fmt.Errorf("--out: %s: %w", f.Name(), err)
-	}
-	f, err = os.Create(filepath.Join(s.out, "summary.json"))
-	if err != nil {
-		return fmt.Errorf("--out: %w", err)
-	}
-	if err := errors.Join(writeJSON(f, document(cols)), f.Close()); err != nil {
+	if err := errors.Join(write(f), f.Close()); err != nil {
 		return fmt.Errorf("--out: %s: %w", f.Name(), err)
 	}
 	return nil

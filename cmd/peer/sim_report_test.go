@@ -180,6 +180,11 @@ func TestSimTuneSweepsOneParameterAtATime(t *testing.T) {
 	if err != nil || strings.Count(string(table), "\n") != 9 || !strings.Contains(string(table), "relay-kill,beacon,25ms,false,2,0.75,202,") {
 		t.Errorf("%v: %s", err, table)
 	}
+	ctx, cancel := context.WithCancel(t.Context())
+	time.AfterFunc(100*time.Millisecond, cancel)
+	if out, _, err := peerCommand(ctx, "sim", "tune", "--param", "beacon=25ms", "--scenario", "calm", "--seed", "99"); err == nil || !strings.Contains(out, "25ms (partial)") {
+		t.Errorf("stopped: %v: %s", err, out)
+	}
 	t.Setenv("BRAIDWAY_PARAM", "beacon=25ms,50ms,stripes=2")
 	var rows []map[string]any
 	if err := json.Unmarshal([]byte(ran(t, "sim", "tune", "--scenario", "calm", "--json")), &rows); err != nil || len(rows) != 3 || rows[1]["is_default"] != true {

@@ -8,8 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
-	"path/filepath"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -86,11 +85,12 @@ func parseSweeps(params []string, from origins) ([]sweep, error) {
 	var all []sweep
 	for _, p := range params {
 		key, list, ok := strings.Cut(p, "=")
+		key = strings.TrimSpace(key)
 		if !ok {
 			if len(all) == 0 {
 				return nil, usagef("%s %q has no =; write for example --param beacon=25ms,50ms", from.where("param"), p)
 			}
-			key, list = "", p
+			list = p
 		}
 		values := strings.Split(list, ",")
 		for i := range values {
@@ -102,7 +102,7 @@ func parseSweeps(params []string, from origins) ([]sweep, error) {
 			if slices.ContainsFunc(all, func(s sweep) bool { return s.name == key }) {
 				return nil, usagef("%s %s is given twice; give all its values in one", from.where("param"), key)
 			}
-			all = append(all, sweep{name: strings.TrimSpace(key)})
+			all = append(all, sweep{name: key})
 		}
 		last := &all[len(all)-1]
 		last.values = append(last.values, values...)
@@ -117,10 +117,10 @@ type tuneRow struct {
 	Value     string `json:"value"`
 	IsDefault bool   `json:"is_default,omitempty"`
 	Seeds     int    `json:"seeds"`
-	// Figures are those of tuneFigures; nil: not measured.
-	Figures []*float64         `json:"-"`
-	Named   map[string]float64 `json:"figures"`
-	point   int                // of the sweep: scenarios and values that give the same run are one
+	Partial   bool   `json:"partial,omitempty"`
+	// Figures are those of tuneFigures by their names; absent: not measured.
+	Figures map[string]float64 `json:"figures"`
+	variant int                // scenarios and values that give the same run are one
 }
 
 // tuning returns the table's lines, and the scenarios that they need, each once.
@@ -136,11 +136,11 @@ func (s *simFlags) tuning(sweeps []sweep, names []string) (rows []tuneRow, list 
 				if err := s.apply(&one, s.from.where("param"), []string{sw.name + "=" + v}); err != nil {
 					return nil, nil, err
 				}
-				at := slices.IndexFunc(list, func(x sim.Scenario) bool { return x.Name == one.Name && x.Settings == one.Settings })
+				at := slices.IndexFunc(list, func(x sim.Scenario) bool { return reflect.DeepEqual(x, one) })
 				if at < 0 {
 					at, list = len(list), append(list, one)
 				}
-				rows = append(rows, tuneRow{Scenario: one.Name, Param: sw.name, Value: v, IsDefault: one.Settings == base.Settings, point: at})
+				rows = append(rows, tuneRow{Scenario: one.Name, Param: sw.name, Value: v, IsDefault: one.Settings == base.Settings, variant: at})
 			}
 		}
 	}
@@ -150,28 +150,27 @@ func (s *simFlags) tuning(sweeps []sweep, names []string) (rows []tuneRow, list 
 // tuned fills in the figures, prints and keeps them.
 func (s *simFlags) tuned(w io.Writer, rows []tuneRow, points []point, results []*sim.Result) error {
 	seeds := max(1, s.seeds)
-	byScenario := map[int][]*sim.Result{}
+	byVariant := map[int][]*sim.Result{}
 	for i, r := range results {
 		if n := points[i].number / seeds; r != nil {
-			byScenario[n] = append(byScenario[n], r)
+			byVariant[n] = append(byVariant[n], r)
 		}
 	}
 	pooled := map[int]column{}
-	for n, rs := range byScenario {
+	for n, rs := range byVariant {
 		cols, err := columns(rs)
 		if err != nil {
 			return err
 		}
 		pooled[n] = cols[0]
 	}
-	whole := slices.DeleteFunc(rows, func(r tuneRow) bool { return pooled[r.point].Result == nil })
+	whole := slices.DeleteFunc(rows, func(r tuneRow) bool { return pooled[r.variant].Result == nil })
 	for i := range whole {
 		row := &whole[i]
-		row.Named, row.Seeds = map[string]float64{}, len(byScenario[row.point])
+		row.Figures, row.Seeds, row.Partial = map[string]float64{}, len(byVariant[row.variant]), pooled[row.variant].Result.Partial
 		for _, f := range tuneFigures {
-			v := f.of(pooled[row.point].Result)
-			if row.Figures = append(row.Figures, v); v != nil {
-				row.Named[f.name] = *v
+			if v := f.of(pooled[row.variant].Result); v != nil {
+				row.Figures[f.name] = *v
 			}
 		}
 	}
@@ -185,17 +184,10 @@ func (s *simFlags) tuned(w io.Writer, rows []tuneRow, points []point, results []
 		return err
 	}
 	if s.mine.of > 0 {
-		err = errors.Join(err, s.keep("", points, results))
+		err = errors.Join(err, s.keep(points, results))
 	}
-	return errors.Join(err, writeFile(filepath.Join(s.out, "tuning.md"), whole, tuneMarkdown), writeFile(filepath.Join(s.out, "tuning.csv"), whole, tuneCSV))
-}
-
-func writeFile(file string, rows []tuneRow, write func(io.Writer, []tuneRow) error) error {
-	f, err := os.Create(file)
-	if err != nil {
-		return fmt.Errorf("--out: %w", err)
-	}
-	return errors.Join(write(f, rows), f.Close())
+	return errors.Join(err, s.keepFile("tuning.md", func(w io.Writer) error { return tuneMarkdown(w, whole) }),
+		s.keepFile("tuning.csv", func(w io.Writer) error { return tuneCSV(w, whole) }))
 }
 
 // tuneMarkdown writes one table for each parameter.
@@ -214,11 +206,14 @@ func tuneMarkdown(w io.Writer, rows []tuneRow) error {
 		if r.IsDefault {
 			value = "**" + value + "** (default)"
 		}
+		if r.Partial {
+			value += " (partial)"
+		}
 		fmt.Fprintf(&b, "| %s | %s | %d |", r.Scenario, value, r.Seeds)
-		for j, f := range tuneFigures {
+		for _, f := range tuneFigures {
 			text := "–"
-			if v := r.Figures[j]; v != nil {
-				text = fmt.Sprintf(f.format, *v)
+			if v, ok := r.Figures[f.name]; ok {
+				text = fmt.Sprintf(f.format, v)
 			}
 			b.WriteString(" " + text + " |")
 		}
@@ -238,10 +233,10 @@ func tuneCSV(w io.Writer, rows []tuneRow) error {
 	for i := range rows {
 		r := &rows[i]
 		line := []string{r.Scenario, r.Param, r.Value, strconv.FormatBool(r.IsDefault), strconv.Itoa(r.Seeds)}
-		for _, v := range r.Figures {
+		for _, f := range tuneFigures {
 			text := ""
-			if v != nil {
-				text = strconv.FormatFloat(*v, 'g', -1, 64)
+			if v, ok := r.Figures[f.name]; ok {
+				text = strconv.FormatFloat(v, 'g', -1, 64)
 			}
 			line = append(line, text)
 		}
