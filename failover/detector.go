@@ -50,6 +50,10 @@ type Detector struct {
 	last     time.Duration
 	mean, va float64 // seconds, seconds²
 	floor    float64 // the interval that the sender promises
+
+	// The bound as it was last computed, and for what.
+	bound    time.Duration
+	boundFor DetectorConfig
 }
 
 // Start begins at now, for a sender that promises a sign of life every expected.
@@ -71,7 +75,7 @@ func (d *Detector) Observe(now time.Duration) {
 	diff := x - d.mean
 	d.mean += weight * diff
 	d.va = (1 - weight) * (d.va + weight*diff*diff)
-	d.last = now
+	d.last, d.bound = now, 0
 }
 
 // Excuse makes silence count from now on only: the observer itself was stopped.
@@ -84,6 +88,12 @@ func (d *Detector) Last() time.Duration { return d.last }
 // fall back from objects to its promised interval, so neither goes below that.
 func (d *Detector) shape() (mean, dev float64) {
 	return max(d.mean, d.floor), max(math.Sqrt(d.va), d.floor/8, 1e-6)
+}
+
+// Unrest returns the deviation of the intervals beyond what is usual for a
+// sender that keeps its promise; 0: it is quiet.
+func (d *Detector) Unrest() time.Duration {
+	return time.Duration(max(0, math.Sqrt(d.va)-d.floor/4) * float64(time.Second))
 }
 
 // Phi returns the suspicion at now: -log10 of the chance that a living sender
@@ -99,6 +109,13 @@ func (d *Detector) Phi(now time.Duration) float64 {
 
 // Bound returns the silence at which phi passes the threshold, clamped to [MinBound, MaxBound].
 func (d *Detector) Bound(c DetectorConfig) time.Duration {
+	if d.bound == 0 || c != d.boundFor {
+		d.bound, d.boundFor = d.computeBound(c), c
+	}
+	return d.bound
+}
+
+func (d *Detector) computeBound(c DetectorConfig) time.Duration {
 	c = c.withDefaults()
 	mean, dev := d.shape()
 	// erfc(z/√2)/2 ≈ exp(-z²/2)/(z√2π) for large z; two rounds of z = √(2(ln10·phi − ln(z√2π))).

@@ -97,6 +97,9 @@ func (p *Progress) SuspectAt(c ProgressConfig) time.Duration {
 	return p.det.SuspectAt(c.Detector)
 }
 
+// Unrest is the detector's: how unevenly signs of life come.
+func (p *Progress) Unrest() time.Duration { return p.det.Unrest() }
+
 // Last returns the last sign of life.
 func (p *Progress) Last() time.Duration { return p.det.Last() }
 

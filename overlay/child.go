@@ -173,12 +173,14 @@ func (p *Peer) alternatives(i int, not PeerID) []PeerID {
 	if p.draining {
 		add(s.parent)
 	}
-	for _, home := range []bool{true, false} {
+	for pass := range 3 { // free and at home, then free, then able at all
 		for _, at := range p.rng.Perm(len(s.children)) {
 			c := s.children[at]
-			if n := p.byID[c.id]; n != nil && n.hi.Slots > 0 && (Home(c.id, p.cfg.Stripes) == i) == home {
-				add(c.id)
+			n := p.byID[c.id]
+			if n == nil || n.hi.Slots == 0 || pass < 2 && n.free == 0 || pass == 0 && Home(c.id, p.cfg.Stripes) != i {
+				continue
 			}
+			add(c.id)
 		}
 	}
 	for _, id := range s.siblings {
@@ -201,6 +203,18 @@ func (p *Peer) accept(n *neighbour, i int, m Subscribe) {
 	if g, ok := p.latestGroup(); ok && (m.Latest || m.Epoch != p.epoch) {
 		start = g
 	}
+	k := uint64(p.cfg.Stripes)
+	past := 0
+	if s.front > start {
+		past = int((s.front - start) / k)
+	}
+	if m.Latest && past > p.spare.has(p.now) {
+		// No room for the past: the newcomer starts with what comes next.
+		if next := p.nextGroup(); next > start {
+			start, past = next, 0
+		}
+	}
+	p.spare.owe(p.now, past)
 	if at := p.childAt(i, n.id); at >= 0 {
 		s.children = slices.Delete(s.children, at, at+1)
 	}
@@ -208,7 +222,6 @@ func (p *Peer) accept(n *neighbour, i int, m Subscribe) {
 	p.trace(TraceAccept, n.id, i, start, 0)
 	p.send(n.id, Accept{Stripe: uint8(i), Epoch: p.epoch, Start: start, Path: s.path})
 	p.out = append(p.out, Action{Kind: ActOpen, Peer: n.id, Stripe: uint8(i), Epoch: p.epoch, Seq: start})
-	k := uint64(p.cfg.Stripes)
 	for q := start + (uint64(i)+k-start%k)%k; q < s.front; q += k {
 		if p.have.Has(q) && q >= p.have.Base() {
 			p.out = append(p.out, Action{Kind: ActForward, Peer: n.id, Stripe: uint8(i), Backfill: true, Epoch: p.epoch, Seq: q})

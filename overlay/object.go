@@ -205,6 +205,16 @@ func (p *Peer) latestGroup() (uint64, bool) {
 	return p.start, p.started && p.start >= p.have.Base()
 }
 
+// nextGroup guesses the first Seq of the group after the latest: as long as the
+// one before. 0: there is nothing to guess from.
+func (p *Peer) nextGroup() uint64 {
+	if p.nGroups < 2 {
+		return 0
+	}
+	last := p.groups[p.nGroups-1]
+	return last + (last - p.groups[p.nGroups-2])
+}
+
 func (p *Peer) sawEdge(edge uint64) {
 	if edge <= p.edge {
 		return

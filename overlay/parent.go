@@ -15,6 +15,16 @@ const MaxPath = 64
 // raiseTime is for how long after the start a later stripe may still raise it.
 const raiseTime = 2 * time.Second
 
+// restless: a parent whose intervals vary by more than this beyond what its
+// beacons promise is left for a quieter one, and not taken again soon (a guess:
+// what one recovery a second across a continent makes).
+const restless = 40 * time.Millisecond
+
+// hopLag of lag behind the live edge weighs as much as a hop: about what one
+// relay's queue and jitter add (a guess). A deep path is bad for what can
+// break on it, a late one is late now.
+const hopLag = 50 * time.Millisecond
+
 // betterBy is how much better, in hops, a new parent must be: less than one
 // hop, more than the noise of round-trip times.
 const betterBy = 0.9
@@ -105,6 +115,12 @@ func (p *Peer) cost(n *neighbour, i int, depth int) float64 {
 			c += 0.75 // one death should touch one stripe
 		}
 	}
+	lag := n.lag[i]
+	if s := &p.stripes[i]; s.parent == n.id {
+		c += float64(s.prog.Unrest()) / float64(20*time.Millisecond)
+		lag = s.lag - n.rtt/2 // what it brings is known better than what it says
+	}
+	c += float64(max(lag, 0)) / float64(hopLag)
 	if !n.hi.Publisher && Home(n.id, p.cfg.Stripes) != i {
 		c++
 	}
@@ -183,6 +199,9 @@ func (p *Peer) accepted(n *neighbour, m Accept) {
 	switch {
 	case old != 0 && try.why == whyMove:
 		s.old = old
+		if o := p.byID[old]; o != nil && s.prog.Unrest() > restless {
+			o.doubt = p.now
+		}
 		p.stats.Moves++
 		p.trace(TraceMove, n.id, i, 0, p.now-try.since)
 	case old != 0:
@@ -195,6 +214,7 @@ func (p *Peer) accepted(n *neighbour, m Accept) {
 		p.trace(TraceJoin, n.id, i, m.Start, 0)
 	}
 	s.parent, s.fresh, s.orphan, s.leave, s.starved = n.id, true, false, 0, 0
+	s.lag = n.lag[i] + n.rtt/2
 	s.episode = episode{}
 	s.siblings, s.uncles = nil, nil
 	s.prog.Start(p.now+2*n.rtt, p.cfg.Beacon+n.rtt/4)

@@ -45,16 +45,20 @@ type Peer struct {
 	pulls   []pull   // ours, unanswered
 	parked  []parked // others', waiting for us
 	budget  failover.Budget
+	spare   spare // what the uplink can give beside live objects
 
 	find     failover.Backoff
 	findAt   time.Duration
 	statusAt time.Duration
+	trimAt   time.Duration // when idle neighbours are to go; never: there are few
 	shufAt   time.Duration
 	standAt  time.Duration
 	braidAt  time.Duration
 	repairAt time.Duration
 	due      time.Duration // what Deadline promised last
 
+	bornAt   time.Duration // of the first Step
+	born     bool
 	slots    int
 	draining bool
 	drainAt  time.Duration
@@ -100,6 +104,7 @@ type stripe struct {
 	sentAt   time.Duration
 	kinAt    time.Duration // when Kin may be sent; never: nothing to say
 	starved  time.Duration // since when, 0: not
+	lag      time.Duration // behind the live edge, a moving average
 	orphan   bool          // had a parent and lost it
 	dead     PeerID        // that parent, or the one that is suspect
 	leave    time.Duration // the parent asked to be left by then; 0: no
@@ -170,8 +175,7 @@ func New(cfg Config, self PeerID, rng *rand.Rand) (*Peer, error) {
 			p.stripes[s].path = []PeerID{self}
 		}
 	}
-	p.repairAt = never
-	p.drainAt = never
+	p.repairAt, p.drainAt, p.trimAt = never, never, never
 	return p, nil
 }
 
@@ -181,6 +185,9 @@ func (p *Peer) Step(now time.Duration, ev Event, out []Action) []Action {
 	p.out = out
 	if now > p.now {
 		p.now = now
+	}
+	if !p.born {
+		p.born, p.bornAt = true, p.now
 	}
 	switch ev.Kind {
 	case EvObject:
@@ -213,7 +220,7 @@ func (p *Peer) Step(now time.Duration, ev Event, out []Action) []Action {
 
 // Deadline returns when Step wants an EvTimeout, on Step's clock.
 func (p *Peer) Deadline() time.Duration {
-	d := min(p.statusAt, p.shufAt, p.standAt, p.braidAt, p.repairAt, p.drainAt)
+	d := min(p.statusAt, p.trimAt, p.shufAt, p.standAt, p.braidAt, p.repairAt, p.drainAt)
 	if !p.cfg.Publisher && p.wantsParents() {
 		d = min(d, p.findAt)
 	}
@@ -264,6 +271,10 @@ func (p *Peer) timeout() {
 		p.sendStatus()
 		p.dropSilent()
 		p.shed()
+		p.measureSpare()
+	}
+	if p.now >= p.trimAt {
+		p.trim()
 	}
 	if p.now >= p.shufAt {
 		p.shufAt = p.now + p.jitter(shuffleEvery)

@@ -259,7 +259,7 @@ func (p *Peer) pulled(n *neighbour, m Pull) {
 		switch {
 		case seq < m.First || m.Epoch < p.epoch || p.started && m.Epoch == p.epoch && seq < p.have.Base():
 			gone |= 1 << bit
-		case n.served >= servePerSecond:
+		case n.served >= servePerSecond || !p.spare.take(p.now, 1):
 			busy |= 1 << bit
 		case !p.started || m.Epoch != p.epoch || !p.have.Has(seq):
 			n.served++

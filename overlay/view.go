@@ -5,6 +5,7 @@ package overlay
 // 2007): a small active set with connections, a larger passive one, shuffles.
 
 import (
+	"cmp"
 	"slices"
 	"time"
 
@@ -20,11 +21,12 @@ type neighbour struct {
 	since    time.Duration
 	heard    time.Duration
 	free     uint16
-	stripes  []StripeStatus // its latest word about every stripe
-	watching uint32         // stripes of which it wants to know our path
-	watched  uint32         // stripes of which we asked its path
-	away     bool           // it is leaving
-	missing  bool           // a child that an orphan of its says is dead, and that says nothing
+	stripes  []StripeStatus  // its latest word about every stripe
+	lag      []time.Duration // how far it was behind the live edge in each, a moving average
+	watching uint32          // stripes of which it wants to know our path
+	watched  uint32          // stripes of which we asked its path
+	away     bool            // it is leaving
+	missing  bool            // a child that an orphan of its says is dead, and that says nothing
 	busy     []time.Duration
 	breaker  failover.Breaker
 	served   int           // objects served to it since servedAt
@@ -53,7 +55,10 @@ const (
 	slowDial     = 700 * time.Millisecond
 	subnetLimit  = 6 // of one subnet in the view (guess)
 	shuffleCount = 6
-	maxBans      = 256
+	// trimAfter is what a neighbour that nobody needs gets to ask and to be
+	// answered: some round trips across the world.
+	trimAfter = time.Second
+	maxBans   = 256
 )
 
 func (p *Peer) isBanned(id PeerID) bool {
@@ -140,8 +145,11 @@ func (p *Peer) dial(id PeerID) bool {
 // widen connects to more known peers while there are too few neighbours.
 func (p *Peer) widen() {
 	want := p.cfg.Neighbours - len(p.nbrs)
-	if p.cfg.Publisher {
+	switch {
+	case p.cfg.Publisher:
 		want = 2 - len(p.nbrs)
+	case !p.started: // the longer it takes, the more are tried side by side: many may be out of reach
+		want += min(int((p.now-p.bornAt)/slowDial), 2*p.cfg.Neighbours)
 	}
 	for i := range p.view {
 		if v := &p.view[i]; v.dialing && p.now < v.again-dialTime+slowDial {
@@ -175,7 +183,7 @@ func (p *Peer) connected(id PeerID, rtt time.Duration) {
 			v.dialing, v.fails, v.again = false, 0, 0
 		}
 	}
-	n := &neighbour{id: id, rtt: rtt, since: p.now, heard: p.now, busy: make([]time.Duration, p.cfg.Stripes)}
+	n := &neighbour{id: id, rtt: rtt, since: p.now, heard: p.now, busy: make([]time.Duration, p.cfg.Stripes), lag: make([]time.Duration, p.cfg.Stripes)}
 	at, _ := slices.BinarySearchFunc(p.nbrs, id, func(n *neighbour, id PeerID) int {
 		switch {
 		case n.id < id:
@@ -189,6 +197,9 @@ func (p *Peer) connected(id PeerID, rtt time.Duration) {
 	p.byID[id] = n
 	p.send(id, Hello{Publisher: p.cfg.Publisher, Draining: p.draining, Slots: uint16(min(p.slots, 65535)), Epoch: p.haveEpoch(), Edge: p.edge})
 	p.tell(n) // at once: a newcomer can only ask whose place in the trees it knows
+	if len(p.nbrs) > p.crowded() {
+		p.trimAt = min(p.trimAt, p.now+trimAfter)
+	}
 }
 
 // haveEpoch is the epoch of which this peer has something, or 0.
@@ -207,14 +218,31 @@ func (p *Peer) hello(n *neighbour, m Hello) {
 
 func (p *Peer) status(n *neighbour, m Status) {
 	n.hi.Epoch, n.hi.Edge, n.away, n.free = m.Epoch, m.Edge, m.Draining, m.Free
+	first := n.stripes == nil
 	n.stripes = m.Stripes
 	n.ready = true
+	for _, st := range m.Stripes {
+		if i := int(st.Stripe); i < len(n.lag) && st.Fed && m.Epoch == p.epoch {
+			n.lag[i] = smooth(n.lag[i], p.age(st.Position), first)
+		}
+	}
 	p.standbysChanged(n)
 	p.join()
 }
 
+// smooth is one step of a moving average.
+func smooth(avg, x time.Duration, first bool) time.Duration {
+	if first {
+		return x
+	}
+	return avg + (x-avg)/2
+}
+
 // of returns the neighbour's latest word about stripe i.
 func (n *neighbour) of(i int) (StripeStatus, bool) {
+	if i < len(n.stripes) && int(n.stripes[i].Stripe) == i { // as everybody sends them
+		return n.stripes[i], true
+	}
 	for _, s := range n.stripes {
 		if int(s.Stripe) == i {
 			return s, true
@@ -263,21 +291,42 @@ func (p *Peer) lost(id PeerID) {
 	p.checkDrained()
 }
 
-// dropSilent ends the neighbourhood with peers that say nothing at all, and
-// with those that nobody needs when there are too many.
+// dropSilent ends the neighbourhood with peers that say nothing at all.
 func (p *Peer) dropSilent() {
-	idle := len(p.nbrs) - 2*p.cfg.Neighbours - p.cfg.Standbys*p.cfg.Stripes
 	for _, n := range slices.Clone(p.nbrs) {
-		silent := p.now-n.heard > silentLimit
-		if !silent && (idle <= 0 || p.needed(n) || p.now-n.since < silentLimit) {
-			continue
+		if p.now-n.heard > silentLimit {
+			p.hangUp(n)
 		}
-		if !silent {
-			idle--
-		}
-		p.out = append(p.out, Action{Kind: ActDisconnect, Peer: n.id})
-		p.lost(n.id)
 	}
+}
+
+// crowded is how many neighbours are enough: more, and those that nobody needs have to go.
+func (p *Peer) crowded() int { return 2*p.cfg.Neighbours + p.cfg.Standbys*p.cfg.Stripes }
+
+// trim ends the neighbourhood with those that nobody needs, while there are too
+// many: whoever is well known meets every newcomer, and would soon send more
+// words than objects. The far ones go first: so neighbourhoods come together
+// by distance (the idea of X-BOT, SRDS 2009).
+func (p *Peer) trim() {
+	p.trimAt = never
+	idle := slices.Clone(p.nbrs)
+	slices.SortStableFunc(idle, func(a, b *neighbour) int { return cmp.Compare(b.rtt, a.rtt) })
+	for _, n := range idle {
+		if len(p.nbrs) <= p.crowded() {
+			return
+		}
+		if !p.needed(n) && p.now-n.since >= trimAfter {
+			p.hangUp(n)
+		}
+	}
+	if len(p.nbrs) > p.crowded() {
+		p.trimAt = p.now + trimAfter/2
+	}
+}
+
+func (p *Peer) hangUp(n *neighbour) {
+	p.out = append(p.out, Action{Kind: ActDisconnect, Peer: n.id})
+	p.lost(n.id)
 }
 
 func (p *Peer) needed(n *neighbour) bool {
@@ -315,6 +364,10 @@ func (p *Peer) fed(i int) bool {
 }
 
 func (p *Peer) sendStatus() {
+	for i := range p.stripes {
+		s := &p.stripes[i]
+		s.lag = smooth(s.lag, p.age(s.next), false)
+	}
 	for _, n := range p.nbrs {
 		p.tell(n)
 	}
@@ -339,6 +392,20 @@ func (p *Peer) shuffle() {
 		}
 	}
 	p.widen()
+	p.probe()
+}
+
+// probe meets one more known peer, who may be nearer than those at hand.
+func (p *Peer) probe() {
+	if p.cfg.Publisher || p.draining || len(p.view) == 0 {
+		return
+	}
+	for range 4 {
+		v := p.view[p.rng.IntN(len(p.view))]
+		if p.byID[v.Peer] == nil && p.dial(v.Peer) {
+			return
+		}
+	}
 }
 
 func (p *Peer) shuffled(n *neighbour, m Shuffle) {

@@ -1,0 +1,84 @@
+package overlay
+
+// This file answers: how much can a peer give beside live objects? Answers to
+// pulls and the past of new children come out of what its slots leave of the
+// uplink; a peer that gives more delays everybody behind it.
+//
+// Found by simulation: in a crowd, a publisher of five streams' upload was
+// asked for seven times that in repairs and old objects.
+
+import "time"
+
+const (
+	// spareShare of the slots' rate is there beside them: uplinks are not given
+	// away to the last bit (a guess; the live runtime and the model keep 20 %).
+	spareShare = 0.2
+	// leastSpare, objects a second, even of one without slots: its neighbours' emergencies.
+	leastSpare = 4
+)
+
+// spare is a bucket of objects.
+type spare struct {
+	rate   float64 // objects a second
+	tokens float64
+	at     time.Duration
+	edge   uint64 // at the last look
+	edgeAt time.Duration
+	stream float64 // objects a second, moving average
+}
+
+// take takes n objects out, if they are there.
+func (b *spare) take(now time.Duration, n int) bool {
+	if b.fill(now); b.tokens < float64(n) {
+		return false
+	}
+	b.tokens -= float64(n)
+	return true
+}
+
+// owe takes n objects out in any case: later ones wait.
+func (b *spare) owe(now time.Duration, n int) {
+	b.fill(now)
+	b.tokens -= float64(n)
+}
+
+// has returns how many objects could be taken now.
+func (b *spare) has(now time.Duration) int {
+	b.fill(now)
+	return int(b.tokens)
+}
+
+// fill: the bucket holds two seconds' worth.
+func (b *spare) fill(now time.Duration) {
+	b.tokens = min(b.tokens+b.rate*(now-b.at).Seconds(), 2*b.rate)
+	b.at = now
+}
+
+// measureSpare looks at the stream's pace and at the free slots.
+func (p *Peer) measureSpare() {
+	b := &p.spare
+	if d := (p.now - b.edgeAt).Seconds(); d > 0.5 && p.edge > b.edge {
+		if b.edge > 0 {
+			pace := float64(p.edge-b.edge) / d
+			if b.stream == 0 {
+				b.stream = pace
+			}
+			b.stream += (pace - b.stream) / 2
+		}
+		b.edge, b.edgeAt = p.edge, p.now
+	}
+	b.fill(p.now)
+	pace := b.stream
+	if pace == 0 {
+		pace = guessedPace
+	}
+	free := max(0, p.slots-p.used())
+	rate := max(leastSpare, (spareShare*float64(p.slots)+float64(free))*pace/float64(p.cfg.Stripes))
+	if b.rate == 0 {
+		b.tokens = rate
+	}
+	b.rate = rate
+}
+
+// guessedPace of a stream that was not watched yet, objects a second.
+const guessedPace = 80
