@@ -76,19 +76,53 @@ func (p *Peer) subscribe(n *neighbour, m Subscribe) {
 	if m.Urgent && m.Lost != 0 {
 		p.reportedDead(i, m.Lost)
 	}
-	if p.childAt(i, n.id) < 0 && !p.admit(n, i, m.Urgent) {
+	if p.childAt(i, n.id) < 0 && !p.admit(n, i, m.Urgent, m.stranded()) {
 		p.refuse(n, i, CodeBusy, p.jitter(time.Second))
 		return
 	}
 	p.accept(n, i, m)
 }
 
-// admit finds room for n in stripe i. A full parent makes room for one whose
-// home the stripe is by asking a child whose home it is not to move under the
-// newcomer (SplitStream's push-down, SOSP 2003), and in its own home stripe by
-// asking a child of another stripe to move. Nobody is cut off.
-func (p *Peer) admit(n *neighbour, i int, urgent bool) bool {
-	s := &p.stripes[i]
+// worth is what a peer is worth near the root of stripe i: the children that it
+// can have there. In its home stripe it has them; elsewhere it takes few.
+func (p *Peer) worth(n *neighbour, i int) int {
+	w := int(n.hi.Slots)
+	if Home(n.id, p.cfg.Stripes) != i {
+		w /= 8
+	}
+	return w
+}
+
+// lessWorth returns the child of stripe i that is to make room for n: the one
+// worth least, if n is worth more than twice as much; -1: there is none, or
+// another was asked just now.
+func (p *Peer) lessWorth(i int, n *neighbour) int {
+	least, at := p.worth(n, i), -1
+	if p.now < p.pushAt {
+		return -1
+	}
+	for c := range p.stripes[i].children {
+		ch := &p.stripes[i].children[c]
+		o := p.byID[ch.id]
+		if o == nil || ch.away > p.now || ch.stranded || p.now-ch.since < pushPause {
+			continue
+		}
+		if w := p.worth(o, i); 2*w+1 < p.worth(n, i) && w < least {
+			least, at = w, c
+		}
+	}
+	return at
+}
+
+// admit finds room for n in stripe i. A full parent makes room for one that is
+// worth more there by asking the child worth least to move under the newcomer
+// (SplitStream's push-down, SOSP 2003, with capacity: only able peers, in their
+// home stripe, belong near the root), and in its own home stripe by asking a
+// child of another stripe to move. Nobody is cut off.
+//
+// stranded is a peer that plays but finds no parent in this stripe; most of our
+// children have more choice than it has, as those behind a bad NAT know.
+func (p *Peer) admit(n *neighbour, i int, urgent, stranded bool) bool {
 	perStripe := p.cfg.MaxChildren == 0 || p.usedIn(i) < p.cfg.MaxChildren
 	if perStripe && p.room(urgent) > 0 {
 		return true
@@ -97,27 +131,54 @@ func (p *Peer) admit(n *neighbour, i int, urgent bool) bool {
 	// stripes, the one peer from whom a whole stripe hangs could find no parent
 	// that is not behind it.
 	needy := p.cfg.Publisher && p.usedIn(i) < p.slots/p.cfg.Stripes
-	limit := p.slots + p.over()
+	most := min(p.slots, max(1, p.slots/8))
 	if needy {
-		limit += p.cfg.Stripes
+		most += p.cfg.Stripes
 	}
-	if p.used() >= limit || p.cfg.MaxChildren > 0 && p.usedIn(i) > p.cfg.MaxChildren {
+	if p.leaving() >= most || p.cfg.MaxChildren > 0 && p.usedIn(i) > p.cfg.MaxChildren {
 		return false
 	}
-	able := n.hi.Slots > 0
-	if able && Home(n.id, p.cfg.Stripes) == i {
-		for c := range s.children {
-			if ch := &s.children[c]; ch.away == 0 && Home(ch.id, p.cfg.Stripes) != i {
-				p.push(i, c, n.id)
-				return true
-			}
-		}
+	c := p.lessWorth(i, n)
+	if c < 0 && stranded {
+		c = p.settled(i)
+	}
+	if c >= 0 {
+		p.pushAt = p.now + pushPause
+		p.push(i, c, n.id)
+		return true
 	}
 	if perStripe && (needy || Home(p.self, p.cfg.Stripes) == i && !p.cfg.Publisher) && p.pushOther(i) {
 		return true
 	}
 	// The dead child whose orphan this is may still hold a place: one more for a while.
 	return urgent && p.used() < p.slots+p.over()
+}
+
+// leaving counts the children that were asked to move.
+func (p *Peer) leaving() (n int) {
+	for i := range p.stripes {
+		for _, c := range p.stripes[i].children {
+			if c.away > p.now {
+				n++
+			}
+		}
+	}
+	return n
+}
+
+// settled returns a child of stripe i that can be asked to move for a stranded
+// peer: the latest of those that are not stranded themselves; -1: none.
+func (p *Peer) settled(i int) int {
+	if p.now < p.pushAt {
+		return -1
+	}
+	children := p.stripes[i].children
+	for c := len(children) - 1; c >= 0; c-- {
+		if ch := &children[c]; ch.away <= p.now && !ch.stranded && p.now-ch.since > pushPause {
+			return c
+		}
+	}
+	return -1
 }
 
 // pushOther asks a child of the stripe with most children, other than i, to move.
@@ -196,7 +257,7 @@ func (p *Peer) refuse(n *neighbour, i int, code Code, wait time.Duration) {
 	p.send(n.id, Refuse{Stripe: uint8(i), Code: code, Wait: wait, Alternatives: p.alternatives(i, n.id)})
 }
 
-// accept makes n a child of stripe i and sends it what it misses, behind live objects.
+// accept makes n a child of stripe i and sends it what it misses.
 func (p *Peer) accept(n *neighbour, i int, m Subscribe) {
 	s := &p.stripes[i]
 	start := max(m.From, p.have.Base(), p.start)
@@ -214,17 +275,20 @@ func (p *Peer) accept(n *neighbour, i int, m Subscribe) {
 			start, past = next, 0
 		}
 	}
+	// The past of one that plays is due sooner than live objects; more of it than
+	// there is room for, or a newcomer's, waits behind them.
+	due := !m.Latest && past <= p.spare.has(p.now)
 	p.spare.owe(p.now, past)
 	if at := p.childAt(i, n.id); at >= 0 {
 		s.children = slices.Delete(s.children, at, at+1)
 	}
-	s.children = append(s.children, child{id: n.id, start: start, since: p.now, urgent: m.Urgent})
+	s.children = append(s.children, child{id: n.id, start: start, since: p.now, stranded: m.stranded()})
 	p.trace(TraceAccept, n.id, i, start, 0)
 	p.send(n.id, Accept{Stripe: uint8(i), Epoch: p.epoch, Start: start, Path: s.path})
 	p.out = append(p.out, Action{Kind: ActOpen, Peer: n.id, Stripe: uint8(i), Epoch: p.epoch, Seq: start})
 	for q := start + (uint64(i)+k-start%k)%k; q < s.front; q += k {
 		if p.have.Has(q) && q >= p.have.Base() {
-			p.out = append(p.out, Action{Kind: ActForward, Peer: n.id, Stripe: uint8(i), Backfill: true, Epoch: p.epoch, Seq: q})
+			p.out = append(p.out, Action{Kind: ActForward, Peer: n.id, Stripe: uint8(i), Backfill: !due, Epoch: p.epoch, Seq: q})
 		}
 	}
 	s.kinAt = min(s.kinAt, p.now)

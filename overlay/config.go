@@ -78,6 +78,9 @@ func (c Config) withDefaults() Config {
 	if c.HedgeShare == 0 {
 		c.HedgeShare = 0.05
 	}
+	if c.Detector.MaxBound == 0 { // what is left of the buffer must do for the hedge and the switch
+		c.Detector.MaxBound = max(c.Detector.MinBound, min(max(c.Buffer*35/100, 200*time.Millisecond), time.Second))
+	}
 	return c
 }
 
@@ -152,6 +155,12 @@ const (
 	moveTime = 3 * time.Second
 	// goAwayTime is what a child gets to move after a push-down.
 	goAwayTime = 5 * time.Second
+	// pushPause is the least time between two push-downs for a worthier child,
+	// and what a child has before it can be pushed down itself (a guess).
+	pushPause = 500 * time.Millisecond
+	// climbWait is for how long a full parent is left alone after it did not
+	// make room for a worthier child (a guess).
+	climbWait = 10 * time.Second
 	// stallLimit is how late a timeout may come before the peer concludes that
 	// it was itself stopped, and that its parents' silence says nothing.
 	stallLimit = 80 * time.Millisecond

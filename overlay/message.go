@@ -31,6 +31,10 @@ type Subscribe struct {
 	Lost PeerID
 }
 
+// stranded says that the sender plays, but never had a parent in this stripe:
+// it finds none.
+func (m Subscribe) stranded() bool { return m.Urgent && m.Lost == 0 && !m.Latest }
+
 // Accept makes the sender parent of the receiver. Objects follow on the data stream.
 type Accept struct {
 	Stripe uint8

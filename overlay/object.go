@@ -51,6 +51,9 @@ func (p *Peer) object(ev *Event) {
 		p.serveParked(ev.Seq)
 	}
 	p.advance(i)
+	if s.old != 0 {
+		p.settleMove(i)
+	}
 }
 
 // advance moves the stripe's lowest missing Seq on and plans a repair when that is a hole.
@@ -87,10 +90,7 @@ func (p *Peer) heardFrom(from PeerID, i int, pos uint64, repair bool) {
 		return
 	}
 	s.prog.Beacon(p.now, pos)
-	if s.fresh {
-		s.fresh = false
-		p.leaveOld(i)
-	}
+	s.fresh = false
 	if s.episode.on {
 		p.cancelEpisode(i)
 	}

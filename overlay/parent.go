@@ -20,6 +20,9 @@ const raiseTime = 2 * time.Second
 // what one recovery a second across a continent makes).
 const restless = 40 * time.Millisecond
 
+// needyAfter the start, a stripe that never had a parent is as urgent as an orphan.
+const needyAfter = 2 * time.Second
+
 // hopLag of lag behind the live edge weighs as much as a hop: about what one
 // relay's queue and jitter add (a guess). A deep path is bad for what can
 // break on it, a late one is late now.
@@ -79,16 +82,15 @@ func (p *Peer) ask(n *neighbour, i int, why reason) {
 	s.try = attempt{to: n.id, at: p.now + wait, why: why, since: since, latest: !p.started}
 	m := Subscribe{Stripe: uint8(i), Latest: !p.started, Epoch: p.haveEpoch()}
 	if p.started {
-		m.From = s.next
-		if why == whyMove {
-			m.From = max(s.front, s.next) // the old parent goes on meanwhile
-		}
+		// What lies behind the front is on its way, or a hole for pulls: from the
+		// lowest hole on, most would come a second time.
+		m.From = max(s.front, s.next)
 		if s.episode.on {
 			m.Lost = s.parent
 		} else if s.orphan {
 			m.Lost = s.dead
 		}
-		m.Urgent = s.orphan || s.episode.on || s.leave != 0 && p.byID[s.parent] != nil && p.byID[s.parent].away
+		m.Urgent = s.orphan || s.episode.on || s.parent == 0 && p.now-p.startAt > needyAfter || s.leave != 0 && p.byID[s.parent] != nil && p.byID[s.parent].away
 	}
 	p.send(n.id, m)
 }
@@ -146,14 +148,19 @@ func (p *Peer) best(i int, not PeerID, desperate bool) (*neighbour, float64) {
 		}
 		c := p.cost(n, i, depth)
 		if !fed || n.free == 0 {
-			if !desperate {
+			// A full parent may make room for one who is worth it (admit).
+			if climbs := fed && p.able(i) && depth < len(p.stripes[i].path)-2; !desperate && !climbs {
 				continue
 			}
 			if !fed {
 				c += 100
 			}
-			if n.free == 0 {
+			switch {
+			case n.free > 0:
+			case desperate:
 				c += 4
+			default:
+				c++
 			}
 		}
 		if top == nil || c < least {
@@ -161,6 +168,11 @@ func (p *Peer) best(i int, not PeerID, desperate bool) (*neighbour, float64) {
 		}
 	}
 	return top, least
+}
+
+// able says whether this peer belongs near the root of stripe i.
+func (p *Peer) able(i int) bool {
+	return Home(p.self, p.cfg.Stripes) == i && p.slots >= p.cfg.Stripes
 }
 
 // accepted makes n the parent of a stripe that asked for it.
@@ -198,7 +210,7 @@ func (p *Peer) accepted(n *neighbour, m Accept) {
 	old := s.parent
 	switch {
 	case old != 0 && try.why == whyMove:
-		s.old = old
+		s.old, s.oldUntil = old, p.now+overlap
 		if o := p.byID[old]; o != nil && s.prog.Unrest() > restless {
 			o.doubt = p.now
 		}
@@ -280,6 +292,9 @@ func (p *Peer) refused(n *neighbour, m Refuse) {
 		return
 	}
 	wait := min(max(m.Wait, 100*time.Millisecond), 30*time.Second)
+	if try := p.stripes[i].try; try.to == n.id && try.why == whyMove && p.stripes[i].leave == 0 {
+		wait = max(wait, climbWait)
+	}
 	n.busy[i] = p.now + p.jitter(wait)
 	n.breaker.Success() // no is an answer
 	for _, id := range m.Alternatives[:min(len(m.Alternatives), maxAlternatives)] {
@@ -356,7 +371,19 @@ func (p *Peer) braid() {
 	}
 }
 
-// leaveOld ends the old subscription: the new parent has begun.
+// overlap bounds for how long two parents of one stripe send.
+const overlap = time.Second
+
+// settleMove ends the old subscription once the new parent has begun and what
+// lies between the two is there: a new parent that is ahead sends the past behind
+// its live objects, and the old one may bring it sooner.
+func (p *Peer) settleMove(i int) {
+	if s := &p.stripes[i]; s.old != 0 && !s.fresh && (s.next >= s.front || p.now >= s.oldUntil) {
+		p.leaveOld(i)
+	}
+}
+
+// leaveOld ends the old subscription.
 func (p *Peer) leaveOld(i int) {
 	s := &p.stripes[i]
 	if s.old != 0 {

@@ -57,6 +57,7 @@ type Peer struct {
 	repairAt time.Duration
 	due      time.Duration // what Deadline promised last
 
+	pushAt   time.Duration // no push-down for a worthier child before
 	bornAt   time.Duration // of the first Step
 	born     bool
 	slots    int
@@ -85,13 +86,15 @@ type mark struct {
 // stripe is one stripe's state.
 type stripe struct {
 	parent PeerID // 0: none
-	old    PeerID // replaced parent that still sends until the new one does
+	old    PeerID // replaced parent that still sends until the new one is abreast
 	fresh  bool   // nothing came from parent yet
-	path   []PeerID
-	prog   failover.Progress
-	next   uint64 // lowest Seq of the stripe not received or given up
-	front  uint64 // one past the highest Seq of the stripe received
-	holeAt time.Duration
+	// oldUntil is when old is left in any case.
+	oldUntil time.Duration
+	path     []PeerID
+	prog     failover.Progress
+	next     uint64 // lowest Seq of the stripe not received or given up
+	front    uint64 // one past the highest Seq of the stripe received
+	holeAt   time.Duration
 
 	try     attempt
 	episode episode
@@ -140,11 +143,11 @@ type episode struct {
 
 // child is a subscriber of one stripe.
 type child struct {
-	id     PeerID
-	start  uint64
-	since  time.Duration
-	urgent bool
-	away   time.Duration // asked to move until then; 0: not
+	id       PeerID
+	start    uint64
+	since    time.Duration
+	stranded bool          // it found nobody else
+	away     time.Duration // asked to move until then; 0: not
 }
 
 // New returns the core of peer self. rng is the only source of randomness.
@@ -253,6 +256,7 @@ func (p *Peer) timeout() {
 		p.watchParent(s)
 		p.expireAttempt(s)
 		p.leaveTick(s)
+		p.settleMove(s)
 		p.kinTick(s)
 	}
 	if p.now >= p.repairAt {

@@ -48,9 +48,9 @@ func (b *spare) has(now time.Duration) int {
 	return int(b.tokens)
 }
 
-// fill: the bucket holds two seconds' worth.
+// fill: the bucket holds half a second's worth, so that nothing waits longer.
 func (b *spare) fill(now time.Duration) {
-	b.tokens = min(b.tokens+b.rate*(now-b.at).Seconds(), 2*b.rate)
+	b.tokens = min(b.tokens+b.rate*(now-b.at).Seconds(), b.rate/2)
 	b.at = now
 }
 

@@ -38,6 +38,7 @@ type engine struct {
 	chance  *rand.Rand // faults
 	plan    agenda     // what happens between windows
 	planned uint64
+	factor  float64 // from published uplinks to those of the run
 
 	storm    float64 // factor on jitter and loss
 	split    map[uint32]bool
@@ -144,7 +145,12 @@ func (e *engine) newPublisher(number uint64) {
 
 // population plans who comes when, and goes.
 func (e *engine) population(peers int) {
-	for range peers - 1 {
+	first := make([]profile, peers-1)
+	for i := range first {
+		first[i] = e.set.draw(e.world)
+	}
+	e.factor = e.set.scale(first)
+	for i := range first {
 		at := int64(0)
 		if e.set.Join > 0 {
 			at = e.world.Int64N(int64(e.set.Join))
@@ -153,7 +159,7 @@ func (e *engine) population(peers int) {
 		if e.set.Session {
 			stay = residual(e.world)
 		}
-		e.at(at, func() { e.join(stay) })
+		e.at(at, func() { e.enter(first[i], stay) })
 	}
 	if e.set.Session {
 		rate := float64(peers-1) / sessions.mean() // keeps the number steady
@@ -175,8 +181,14 @@ func (e *engine) arrive(rate float64) {
 }
 
 // join makes a viewer who stays for so many seconds; negative: to the end.
-func (e *engine) join(stay float64) uint32 {
-	i := e.add(e.set.draw(e.world), 0)
+func (e *engine) join(stay float64) {
+	pr := e.set.draw(e.world)
+	e.set.give(&pr, e.factor)
+	e.enter(pr, stay)
+}
+
+func (e *engine) enter(pr profile, stay float64) {
+	i := e.add(pr, 0)
 	p := &e.peers[i]
 	if p.slots > 0 {
 		// Its provider record is there after a while.
@@ -191,7 +203,6 @@ func (e *engine) join(stay float64) uint32 {
 		abrupt := e.world.Float64() < e.set.Abrupt
 		e.at(e.now+int64(stay*float64(time.Second)), func() { e.leave(i, abrupt) })
 	}
-	return i
 }
 
 // add makes a peer; epoch is a publisher's term, else 0.

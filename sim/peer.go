@@ -3,10 +3,7 @@ package sim
 // This file answers: how is one core driven in the model?
 
 import (
-	"fmt"
 	"math/rand/v2"
-	"os"
-	"strconv"
 	"time"
 
 	"github.com/braidway/braidway/overlay"
@@ -207,8 +204,6 @@ func (s *shard) arm(p *peer) {
 	s.after(p, time.Duration(at-s.now), event{kind: evTimer})
 }
 
-var debugPeer = func() int { n, err := strconv.Atoi(os.Getenv("SIMDBG")); if err != nil { return -1 }; return n }()
-
 const never = time.Duration(1<<63 - 1)
 
 // step hands one event to the core and does what it asks for.
@@ -216,14 +211,6 @@ func (s *shard) step(p *peer, ev overlay.Event) {
 	s.events++
 	base := len(s.out)
 	s.out = p.core.Step(time.Duration(s.now), ev, s.out)
-	if debugPeer == int(p.index) && ev.Kind != overlay.EvObject && ev.Kind != overlay.EvBeacon {
-		fmt.Printf("%8.1f  <- %d kind %d %T%+v c%v\n", float64(s.now-p.joined)/1e6, indexOf(ev.Peer), ev.Kind, ev.Msg, ev.Msg, len(ev.Candidates))
-		for _, a := range s.out[base:] {
-			if a.Kind != overlay.ActDeliver && a.Kind != overlay.ActForward {
-				fmt.Printf("%8.1f     -> %d kind %d %T%+v %v\n", float64(s.now-p.joined)/1e6, indexOf(a.Peer), a.Kind, a.Msg, a.Msg, a.Trace)
-			}
-		}
-	}
 	for n := base; n < len(s.out); n++ {
 		s.act(p, s.out[n])
 	}
@@ -292,7 +279,11 @@ func (s *shard) forward(p *peer, a *overlay.Action) {
 		}
 		return
 	}
-	s.send(p, c, int(a.Stripe), a.Backfill, event{kind: evObject, strip: a.Stripe, seq: a.Seq, epoch: e.epochOf(a.Epoch), size: uint32(e.set.ObjectSize)})
+	lane := int(a.Stripe)
+	if a.Backfill {
+		lane = e.laneRepair() // the sender's queue lets live objects pass
+	}
+	s.send(p, c, lane, a.Backfill, event{kind: evObject, strip: a.Stripe, seq: a.Seq, epoch: e.epochOf(a.Epoch), size: uint32(e.set.ObjectSize)})
 }
 
 // hangUp closes a connection; the other side hears of it.

@@ -116,6 +116,7 @@ type profile struct {
 	down    float64       // bit/s
 	loss    float64       // of a packet
 	slots   int
+	free    bool // gives nothing
 	publish bool
 }
 
@@ -130,13 +131,22 @@ func share[T any](rng *rand.Rand, all []T, of func(*T) float64) int {
 	return len(all) - 1
 }
 
-// maxContribution bounds what one viewer gives, in streams: players and data
-// plans have limits. A choice.
-const maxContribution = 32
+// What one viewer gives at most, in streams: players and data plans have
+// limits. Choices. Published uplinks carry this stream dozens of times, so that
+// the first decides there; the second bounds the giants of scaled ones.
+const (
+	maxContribution       = 4
+	maxScaledContribution = 32
+)
 
-// draw makes a viewer. Its slots are what its uplink carries beside the
-// headroom; with Capacity set, uplinks are scaled so that all viewers have
-// that many streams on average.
+func (s *Settings) most() float64 {
+	if s.Capacity > 0 {
+		return maxScaledContribution * s.bitrate()
+	}
+	return maxContribution * s.bitrate()
+}
+
+// draw makes a viewer; give sets what it has for others.
 func (s *Settings) draw(rng *rand.Rand) profile {
 	var p profile
 	p.region = uint8(share(rng, regions, func(r *region) float64 { return r.share }))
@@ -164,23 +174,45 @@ func (s *Settings) draw(rng *rand.Rand) profile {
 	default:
 		p.nat = natBlocked
 	}
-	up, free := a.upload.draw(rng)*1e6, rng.Float64() < s.FreeRiders
+	p.up = a.upload.draw(rng) * 1e6
 	p.down = max(a.down.draw(rng)*1e6, 2*s.bitrate())
 	p.loss = min(a.loss*s.Loss, 0.3)
-	if s.Capacity > 0 {
-		mean := 0.0
-		for i := range accesses {
-			mean += accesses[i].share * accesses[i].upload.mean() * 1e6
+	p.free = rng.Float64() < s.FreeRiders
+	return p
+}
+
+// scale makes all viewers' uplinks together Capacity streams for each, and
+// returns the factor for those who come later. Uplinks are so unequal that a
+// few hundred of them are far from their mean now and then: what is asked is
+// what a network with so much can do.
+func (s *Settings) scale(all []profile) float64 {
+	factor := 1.0
+	for range 3 { // bounding the largest takes from the mean
+		sum := 0.0
+		for i := range all {
+			if !all[i].free {
+				sum += min(all[i].up*factor, s.most())
+			}
 		}
-		up *= s.Capacity * s.bitrate() / mean / (1 - s.FreeRiders)
+		if s.Capacity == 0 || sum == 0 {
+			break
+		}
+		factor *= s.Capacity * s.bitrate() * float64(len(all)) / sum
 	}
-	p.up = min(up, maxContribution*s.bitrate())
-	if free {
+	for i := range all {
+		s.give(&all[i], factor)
+	}
+	return factor
+}
+
+// give sets uplink and slots: what the uplink carries beside the headroom.
+func (s *Settings) give(p *profile, factor float64) {
+	p.up = min(p.up*factor, s.most()/(1-s.Headroom))
+	if p.free {
 		p.up = max(p.up, s.bitrate()/4) // requests and control need some
 	} else {
 		p.slots = s.slotsFor(p.up)
 	}
-	return p
 }
 
 func (s *Settings) slotsFor(up float64) int {

@@ -302,7 +302,7 @@ func (e *engine) summarise(r *Result, reports []measure.Report, survivors, intac
 	virtual, wall := time.Duration(e.now).Seconds(), r.Wall.Seconds()
 	seed := e.seed
 	sum := measure.Summary{Scenario: e.scenario.Name, Seed: &seed, FailedJoins: &r.FailedJoins, Kills: &r.Kills, VirtualS: &virtual, WallS: &wall,
-		TraceHash: fmt.Sprintf("%016x", r.Hash), FalseSwitches: &r.FalseSwitches, WithoutStandby: &r.WithoutStandby}
+		TraceHash: fmt.Sprintf("%016x", r.Hash), FalseSwitches: &r.FalseSwitches, ViewerHours: &r.ViewerHours, WithoutStandby: &r.WithoutStandby}
 	sum.Add(reports)
 	if survivors > 0 {
 		share := float64(intact) / float64(survivors)

@@ -53,8 +53,10 @@ type Settings struct {
 // Default is what a scenario changes.
 //
 // Objects and size: 80 a second of 2 kB are 1.3 Mbit/s, the embedded clip.
-// Capacity 1.6, publisher 4, headroom 20 %: the prototype's (FACTS). Jitter:
-// 30 ms at the 99th percentile, its too, between a p90 − p50 of 5 ms between
+// Uplinks as published, of which a viewer gives at most four streams; 30 % give
+// nothing (POPULATIONS: 20 to 40 %). Publisher 4, headroom 20 %: the
+// prototype's (FACTS), which had 1.6 streams of upload a viewer: capacity=1.6.
+// Jitter: 30 ms at the 99th percentile, its too, between a p90 − p50 of 5 ms between
 // data centres and Wi-Fi hops beyond it (POPULATIONS). Abrupt 0.5: no
 // published figure, a choice between 0.2 and 0.8.
 func Default() Settings {
@@ -62,7 +64,7 @@ func Default() Settings {
 		Objects: 80, ObjectSize: 2100, Group: time.Second, Stripes: 4,
 		System: "braidway", Beacon: 50 * time.Millisecond, Bound: 100 * time.Millisecond, Standbys: 3,
 		Reserve: 0.10, Hedge: 0.05, Neighbours: 6, Buffer: time.Second,
-		Population: "worldwide", Capacity: 1.6, FreeRiders: 0.2, Publisher: 4, Headroom: 0.2,
+		Population: "worldwide", FreeRiders: 0.3, Publisher: 4, Headroom: 0.2,
 		Jitter: 30 * time.Millisecond, Loss: 1, NAT: true,
 		Join: 10 * time.Second, Settle: 15 * time.Second, Duration: time.Minute, Abrupt: 0.5, CrowdIn: 10 * time.Second,
 	}

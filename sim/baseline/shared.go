@@ -26,7 +26,7 @@ type sized interface {
 const (
 	idSize, seqSize = 8, 4
 
-	findFirst, findMost = time.Second, 8 * time.Second // between look-ups, doubling
+	findFirst, findMost = time.Second, 3 * time.Second // between look-ups, doubling
 	idleTime            = 3 * time.Second              // an open link that nothing holds is closed
 	dialTime            = 10 * time.Second             // the driver's time-out, and more
 	bookSize, seenSize  = 64, 256

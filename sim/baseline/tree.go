@@ -17,13 +17,13 @@ const (
 	silence   = 2 * time.Second        // a parent silent for longer is dead (the brief's; common for relays)
 	keepalive = 500 * time.Millisecond // a quarter of it
 	tickTime  = 100 * time.Millisecond // how late silence may be noticed
-	probes    = 4                      // candidates asked at a time (guess)
-	askTime   = 1500 * time.Millisecond
+	probes    = 8                      // candidates asked at a time (guess)
+	askTime   = 1200 * time.Millisecond
 	joinTime  = time.Second
-	pickTime  = 200 * time.Millisecond // for better offers after the first
-	moveTime  = 3 * time.Second        // for a child that was asked to move on
-	adrift    = 5 * time.Second        // a parent without a way to the publisher is borne for that long
-	lateAge   = 500 * time.Millisecond // older objects go behind live ones
+	pickTime  = 200 * time.Millisecond  // for better offers after the first
+	moveTime  = 1500 * time.Millisecond // for a child that was asked to move on
+	adrift    = 5 * time.Second         // a parent without a way to the publisher is borne for that long
+	lateAge   = 500 * time.Millisecond  // older objects go behind live ones
 	nearMost  = 8
 )
 
@@ -94,6 +94,7 @@ type branch struct {
 	since  time.Duration    // when route was lost
 	leave  bool             // parent is to be replaced, and serves until then
 	was    bool             // there was a parent before
+	told   bool             // the parent knows this peer to rely on it alone
 }
 
 // kid is a child in one branch: it gets every object.
@@ -106,18 +107,17 @@ type kid struct {
 	moveBy      time.Duration // when it is dropped, having been asked to move; 0: it was not
 }
 
-// worth orders children: one without another parent before one that has
-// another, then one that can have children before one that cannot. A full
-// parent asks its least worthy child to move for a worthier newcomer.
+// worth orders children: one that has another parent comes last, then one
+// that cannot have children. A full parent asks its least worthy child to move
+// for a worthier newcomer.
 func worth(sole, giver bool) int {
-	w := 0
-	if sole {
-		w += 2
+	switch {
+	case !sole:
+		return 0
+	case !giver:
+		return 1
 	}
-	if giver {
-		w++
-	}
-	return w
+	return 2
 }
 
 // probe is a candidate: asked, or one that has answered.
@@ -161,10 +161,10 @@ func (c *tree) path(t int) []overlay.PeerID {
 	return append(slices.Clone(r), c.self)
 }
 
-// sole reports whether the peer has no parent besides that of branch t.
+// sole reports whether the peer has no parent to rely on besides that of branch t.
 func (c *tree) sole(t int) bool {
 	for i := range c.branches {
-		if i != t && c.branches[i].parent != nil {
+		if b := &c.branches[i]; i != t && b.parent != nil && b.route != nil && !b.leave {
 			return false
 		}
 	}
@@ -303,9 +303,12 @@ func (c *tree) joining(l *link, m join) {
 		c.send(l, o)
 		return
 	}
-	near, _ := c.near(l)
 	if victim != nil {
+		near, _ := c.near(l)
 		c.moveOn(victim, append([]overlay.PeerID{l.id}, near...), moveTime)
+		if !victim.sole { // the other parent carries on: no need to serve both
+			c.drop(victim.link)
+		}
 	}
 	k := &kid{link: l, branch: m.branch, sole: m.sole, giver: m.giver}
 	l.hold++
@@ -568,8 +571,22 @@ func (c *tree) pick(want, limit int) bool {
 		return false
 	}
 	c.chosen, c.chosenAt = best.link, c.now
-	c.send(best.link, join{branch: at, epoch: c.epoch, from: c.have.Next(), begun: c.begun, sole: c.sole(at), giver: c.giver()})
+	c.send(best.link, join{branch: at, epoch: c.epoch, from: c.resume(at), begun: c.begun, sole: c.sole(at), giver: c.giver()})
 	return true
+}
+
+// resume is where the parent to be of branch t is to begin: at the first hole
+// that can still be played, or of the last moment only, if another parent
+// carries on until then.
+func (c *tree) resume(t int) uint64 {
+	back, edge := c.cfg.Buffer, c.edge()
+	if !c.sole(t) || c.branches[t].parent != nil {
+		back = min(back, lateAge)
+	}
+	for _, hole := range c.have.AppendMissing(nil, edge-min(edge, c.cfg.objectsIn(back)), edge, 1, 0, 1) {
+		return hole
+	}
+	return edge
 }
 
 func (c *tree) accepted(l *link, m accept) {
@@ -593,7 +610,7 @@ func (c *tree) accepted(l *link, m accept) {
 	default:
 		c.trace(overlay.TraceJoin, l.id, m.branch, 0, 0)
 	}
-	*b = branch{parent: l, route: m.route, since: c.now, was: true}
+	*b = branch{parent: l, route: m.route, since: c.now, was: true, told: c.sole(m.branch)}
 	if m.epoch > 0 && (!c.begun || m.epoch > c.epoch) {
 		c.renew()
 		c.begin(m.epoch, m.start)
@@ -660,9 +677,8 @@ func (c *tree) tick() time.Duration {
 			b.leave = true
 			c.settled()
 		}
-		if l := b.parent; l != nil && c.now-l.sent >= keepalive {
-			free, room := c.below(i)
-			c.send(l, alive{sole: c.sole(i), free: free, room: room})
+		if l := b.parent; l != nil && (c.now-l.sent >= keepalive || b.told != c.sole(i)) {
+			c.report(i)
 		}
 	}
 	for i := len(c.kids) - 1; i >= 0; i-- {
@@ -680,6 +696,14 @@ func (c *tree) tick() time.Duration {
 		c.leave()
 	}
 	return tickTime
+}
+
+// report tells the parent of branch i how this peer stands.
+func (c *tree) report(i int) {
+	b := &c.branches[i]
+	b.told = c.sole(i)
+	free, room := c.below(i)
+	c.send(b.parent, alive{sole: b.told, free: free, room: room})
 }
 
 // shrink asks children to move when there are fewer slots than before.
