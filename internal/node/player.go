@@ -29,6 +29,9 @@ type Player struct {
 	view    *measure.Viewer
 	session *Session
 	epoch   uint64 // the highest seen, which view follows
+	// What was there when the measures began anew.
+	zero   stream.PlayoutStats
+	totals Totals
 }
 
 // NewPlayer returns a player that writes to out; nil: it plays into the void.
@@ -122,7 +125,19 @@ func (p *Player) Run(ctx context.Context, s *Session) error {
 	}
 }
 
-// Report describes what was experienced until now.
+// Restart forgets what was experienced until now but the start-up: a warm-up
+// does not count.
+func (p *Player) Restart() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.session == nil {
+		return
+	}
+	p.view.Restart(p.session.Now())
+	p.zero, p.totals = p.play.Stats(), p.session.Totals()
+}
+
+// Report describes what was experienced since the request, or the last Restart.
 func (p *Player) Report() measure.Report {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -130,10 +145,12 @@ func (p *Player) Report() measure.Report {
 	if s == nil {
 		return measure.Report{}
 	}
-	t := s.Totals()
-	p.view.BytesReceived, p.view.BytesUnique, p.view.BytesControl = t.Received, t.Unique, t.Control
-	p.view.BytesAuth, p.view.Rejected = t.Auth, int(t.Rejected)
+	t, z := s.Totals(), &p.totals
+	p.view.BytesReceived, p.view.BytesUnique, p.view.BytesControl = t.Received-z.Received, t.Unique-z.Unique, t.Control-z.Control
+	p.view.BytesAuth, p.view.Rejected = t.Auth-z.Auth, int(t.Rejected-z.Rejected)
 	st := p.play.Stats()
+	st.Due, st.Played, st.Missed = st.Due-p.zero.Due, st.Played-p.zero.Played, st.Missed-p.zero.Missed
+	st.Stalls, st.StallTime = st.Stalls-p.zero.Stalls, st.StallTime-p.zero.StallTime
 	r := p.view.Report(s.Now(), &st)
 	r.Stream, r.Peer = s.id.String(), s.node.host.ID().String()
 	return r

@@ -17,6 +17,7 @@ import (
 	"github.com/braidway/braidway/failover"
 
 	dht "github.com/libp2p/go-libp2p-kad-dht"
+	"github.com/libp2p/go-libp2p-kad-dht/amino"
 	"github.com/libp2p/go-libp2p-kad-dht/records"
 	"github.com/libp2p/go-libp2p-kbucket/peerdiversity"
 	record "github.com/libp2p/go-libp2p-record"
@@ -67,6 +68,13 @@ type DHTConfig struct {
 	Log *slog.Logger
 	// Now is the clock for the expiry of records; nil: time.Now.
 	Now func() time.Time
+	// BucketSize is k of Kademlia, in [2, 100]; 0 means 20, kad-dht's. A small
+	// one bounds the connections that the DHT keeps, at the price of records
+	// held by fewer nodes: for many nodes in one process.
+	BucketSize int
+	// NoRefresh leaves the routing table to what traffic brings, without
+	// look-ups of its own: for the same purpose.
+	NoRefresh bool
 }
 
 // DHT is a node of Braidway's DHT.
@@ -99,6 +107,12 @@ func NewDHT(h *Host, cfg DHTConfig) (*DHT, error) {
 	if !ok {
 		return nil, fmt.Errorf("p2p: DHTConfig.Mode is %d, allowed is ModeAuto, ModeServer or ModeClient", cfg.Mode)
 	}
+	if cfg.BucketSize == 0 {
+		cfg.BucketSize = amino.DefaultBucketSize
+	}
+	if cfg.BucketSize < 2 || cfg.BucketSize > 100 {
+		return nil, fmt.Errorf("p2p: DHTConfig.BucketSize is %d, allowed is 2 to 100, or 0 for %d", cfg.BucketSize, amino.DefaultBucketSize)
+	}
 	d := &DHT{
 		host:     h,
 		valid:    recordValidator{now: cfg.Now},
@@ -114,14 +128,15 @@ func NewDHT(h *Host, cfg DHTConfig) (*DHT, error) {
 		d.cancel()
 		return nil, fmt.Errorf("p2p: starting the DHT: %w", err)
 	}
-	d.kad, err = dht.New(h.Host,
+	opts := []dht.Option{
 		dht.Mode(mode),
+		dht.BucketSize(cfg.BucketSize),
 		dht.ProtocolPrefix(DHTPrefix),
 		dht.Validator(record.NamespacedValidator{recordNamespace: d.valid}),
 		dht.ValueDatastore(newStore(maxStoredRecords)),
 		dht.ProviderDatastore(newStore(maxStoredProviders)),
 		dht.MaxRecordAge(recordLife),
-		dht.ValueGCInterval(recordLife/6),
+		dht.ValueGCInterval(recordLife / 6),
 		dht.ProviderManagerOpts(
 			records.ProvideValidity(providerLife),
 			records.ProviderAddrTTL(providerLife),
@@ -131,7 +146,11 @@ func NewDHT(h *Host, cfg DHTConfig) (*DHT, error) {
 		// No address or query filter: peers on one machine and on one LAN find
 		// each other here as well as those on the Internet. No bootstrap peers
 		// either: d.bootstrap owns those dials.
-	)
+	}
+	if cfg.NoRefresh {
+		opts = append(opts, dht.DisableAutoRefresh())
+	}
+	d.kad, err = dht.New(h.Host, opts...)
 	if err != nil {
 		d.cancel()
 		return nil, errors.Join(fmt.Errorf("p2p: starting the DHT: %w", err), sub.Close())
