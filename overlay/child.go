@@ -265,15 +265,12 @@ func (p *Peer) accept(n *neighbour, i int, m Subscribe) {
 		start = g
 	}
 	k := uint64(p.cfg.Stripes)
+	if m.Latest {
+		start = p.newcomerStart(n.id, start)
+	}
 	past := 0
 	if s.front > start {
 		past = int((s.front - start) / k)
-	}
-	if m.Latest && past > p.spare.has(p.now) {
-		// No room for the past: the newcomer starts with what comes next.
-		if next := p.nextGroup(); next > start {
-			start, past = next, 0
-		}
 	}
 	// The past of one that plays is due sooner than live objects; more of it than
 	// there is room for, or a newcomer's, waits behind them.
@@ -292,6 +289,23 @@ func (p *Peer) accept(n *neighbour, i int, m Subscribe) {
 		}
 	}
 	s.kinAt = min(s.kinAt, p.now)
+}
+
+// newcomerStart is where a newcomer starts: at the latest group, where there is
+// room for its past in all stripes, else with the group that comes next. All
+// its stripes start alike, or it would miss what only some of them bring.
+func (p *Peer) newcomerStart(id PeerID, latest uint64) uint64 {
+	for i := range p.stripes {
+		if at := p.childAt(i, id); at >= 0 {
+			if c := &p.stripes[i].children[at]; p.now-c.since < raiseTime && c.start >= latest {
+				return c.start
+			}
+		}
+	}
+	if next := p.nextGroup(); next > latest && p.edge > latest && int(p.edge-latest) > p.spare.has(p.now) {
+		return next
+	}
+	return latest
 }
 
 func (p *Peer) unsubscribe(n *neighbour, m Unsubscribe) {

@@ -167,9 +167,10 @@ func (p *Peer) begin(first uint64) {
 	p.out = append(p.out, Action{Kind: ActStart, Epoch: p.epoch, Seq: first})
 }
 
-// raise moves the start up, since a stripe can only be had from there on.
+// raise moves the start up, since a stripe can only be had from there on; not
+// once something can be played: what is missing then is a hole for pulls.
 func (p *Peer) raise(first uint64) {
-	if first <= p.start || p.have.Next() >= first || first > stream.MaxSeq {
+	if first <= p.start || p.have.Next() > p.start || first > stream.MaxSeq {
 		return
 	}
 	p.start = first

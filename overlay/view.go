@@ -197,6 +197,11 @@ func (p *Peer) connected(id PeerID, rtt time.Duration) {
 	p.byID[id] = n
 	p.send(id, Hello{Publisher: p.cfg.Publisher, Draining: p.draining, Slots: uint16(min(p.slots, 65535)), Epoch: p.haveEpoch(), Edge: p.edge})
 	p.tell(n) // at once: a newcomer can only ask whose place in the trees it knows
+	if p.started && p.room(false) <= 0 {
+		if free := p.freePeers(id); len(free) > 0 {
+			p.send(id, Shuffle{Reply: true, Peers: free}) // it need not ask to hear who else there is
+		}
+	}
 	if len(p.nbrs) > p.crowded() {
 		p.trimAt = min(p.trimAt, p.now+trimAfter)
 	}
@@ -408,12 +413,31 @@ func (p *Peer) probe() {
 	}
 }
 
+// freePeers names up to maxAlternatives neighbours but not, who have room by their last word.
+func (p *Peer) freePeers(not PeerID) []PeerID {
+	var ids []PeerID
+	if len(p.nbrs) == 0 {
+		return nil
+	}
+	from := p.rng.IntN(len(p.nbrs))
+	for i := range p.nbrs {
+		n := p.nbrs[(from+i)%len(p.nbrs)]
+		if n.id != not && n.free > 0 && !n.away && !n.hi.Publisher && n.hi.Epoch == p.epoch && len(ids) < maxAlternatives {
+			ids = append(ids, n.id)
+		}
+	}
+	return ids
+}
+
 func (p *Peer) shuffled(n *neighbour, m Shuffle) {
 	if !m.Reply {
 		p.send(n.id, Shuffle{Reply: true, Peers: p.sample(shuffleCount, n.id)})
 	}
 	for _, id := range m.Peers {
 		p.learn(Candidate{Peer: id, Source: SourcePeer})
+		if !p.started && !p.cfg.Publisher {
+			p.dial(id)
+		}
 	}
 }
 
