@@ -24,9 +24,10 @@ import (
 	"github.com/braidway/braidway/stream"
 )
 
-// bucketSize of the DHT. The cost of a run is its connections, and Kademlia's
-// 20 would connect everybody with everybody (FACTS).
-const bucketSize = 4
+// serverEvery is how many viewers there are for each that serves the DHT, as on
+// the Internet, where most are not reachable enough. The cost of a run is its
+// connections: with more servers, the DHT connects everybody with everybody.
+const serverEvery = 20
 
 // braidway runs live peers.
 type braidway struct {
@@ -56,7 +57,10 @@ func hostConfig(w *wire, seed uint64, i int) p2p.HostConfig {
 
 func (b *braidway) node(i int, slots int) (*node.Node, error) {
 	cfg := node.Config{NoMDNS: true, Host: hostConfig(b.wire, b.seed, i), Log: slog.New(slog.DiscardHandler),
-		DHT: p2p.DHTConfig{Mode: p2p.ModeServer, BucketSize: bucketSize, NoRefresh: true}}
+		DHT: p2p.DHTConfig{Mode: p2p.ModeClient, NoRefresh: true}}
+	if i == bootIndex || i%serverEvery == 0 {
+		cfg.DHT.Mode = p2p.ModeServer
+	}
 	if slots > 0 { // the half keeps what is measured of the stream from rounding one away
 		cfg.UploadLimit = int64((float64(slots) + 0.5) / float64(b.set.Stripes) * bitrate(b.set))
 	}

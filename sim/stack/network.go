@@ -73,7 +73,7 @@ var lineKinds = []lineKind{
 }
 
 // most is what one viewer gives at most, in streams; as in the model.
-const most = 32
+const most = 4
 
 // builtin is a small population in five regions, or in one.
 type builtin struct {

@@ -100,6 +100,7 @@ func (p *port) depart(to, size int) bool {
 	defer p.mu.Unlock()
 	now := time.Now()
 	if p.busy.Sub(now) > uplinkQueue {
+		p.drops++
 		return false
 	}
 	f := p.flows[to]
@@ -201,6 +202,7 @@ type port struct {
 
 	mu       sync.Mutex
 	perByte  float64       // ns on the uplink
+	drops    int           // packets for which the uplink had no room
 	busy     time.Time     // until when the uplink is
 	flows    map[int]*flow // by the receiver's index
 	moved    chan struct{} // closed when state changes, if anybody waits

@@ -135,6 +135,9 @@ func simulate(o order, h hooks) error {
 		quiet: make(map[overlay.PeerID]time.Time), excused: make(map[*member]time.Time)}
 	defer w.close()
 	w.sys = &braidway{set: &set, seed: o.Seed, wire: w.wire}
+	if set.System == "gossip" {
+		w.sys = &gossip{set: &set, seed: o.Seed, wire: w.wire}
+	}
 	if err := w.run(); err != nil {
 		return err
 	}

@@ -17,7 +17,6 @@ import (
 	"github.com/braidway/braidway/failover"
 
 	dht "github.com/libp2p/go-libp2p-kad-dht"
-	"github.com/libp2p/go-libp2p-kad-dht/amino"
 	"github.com/libp2p/go-libp2p-kad-dht/records"
 	"github.com/libp2p/go-libp2p-kbucket/peerdiversity"
 	record "github.com/libp2p/go-libp2p-record"
@@ -68,12 +67,9 @@ type DHTConfig struct {
 	Log *slog.Logger
 	// Now is the clock for the expiry of records; nil: time.Now.
 	Now func() time.Time
-	// BucketSize is k of Kademlia, in [2, 100]; 0 means 20, kad-dht's. A small
-	// one bounds the connections that the DHT keeps, at the price of records
-	// held by fewer nodes: for many nodes in one process.
-	BucketSize int
-	// NoRefresh leaves the routing table to what traffic brings, without
-	// look-ups of its own: for the same purpose.
+	// NoRefresh leaves the routing table to what bootstrapping and traffic
+	// bring, without look-ups of its own that connect everybody with everybody:
+	// for very many nodes in one process.
 	NoRefresh bool
 }
 
@@ -107,12 +103,6 @@ func NewDHT(h *Host, cfg DHTConfig) (*DHT, error) {
 	if !ok {
 		return nil, fmt.Errorf("p2p: DHTConfig.Mode is %d, allowed is ModeAuto, ModeServer or ModeClient", cfg.Mode)
 	}
-	if cfg.BucketSize == 0 {
-		cfg.BucketSize = amino.DefaultBucketSize
-	}
-	if cfg.BucketSize < 2 || cfg.BucketSize > 100 {
-		return nil, fmt.Errorf("p2p: DHTConfig.BucketSize is %d, allowed is 2 to 100, or 0 for %d", cfg.BucketSize, amino.DefaultBucketSize)
-	}
 	d := &DHT{
 		host:     h,
 		valid:    recordValidator{now: cfg.Now},
@@ -130,7 +120,6 @@ func NewDHT(h *Host, cfg DHTConfig) (*DHT, error) {
 	}
 	opts := []dht.Option{
 		dht.Mode(mode),
-		dht.BucketSize(cfg.BucketSize),
 		dht.ProtocolPrefix(DHTPrefix),
 		dht.Validator(record.NamespacedValidator{recordNamespace: d.valid}),
 		dht.ValueDatastore(newStore(maxStoredRecords)),
