@@ -123,7 +123,7 @@ const (
 	// is subscribed: about one more beacon. Guess between two beacons (100 ms:
 	// gaps grow) and none (every suspicion switches).
 	confirmTime = 40 * time.Millisecond
-	// answerTime bounds the wait for Accept or Refuse beyond twice the round trip.
+	// answerTime bounds the wait for Accept or Refuse beyond a round trip and a quarter.
 	answerTime = 120 * time.Millisecond
 	// joinAnswerTime is the same for a peer that has nothing to lose yet.
 	joinAnswerTime = 600 * time.Millisecond

@@ -85,6 +85,9 @@ func (p *Peer) heardFrom(from PeerID, i int, pos uint64, repair bool) {
 	s := &p.stripes[i]
 	if n := p.byID[from]; n != nil {
 		n.heard = p.now
+		if repair && s.episode.on {
+			p.answered(n, i)
+		}
 	}
 	if from != s.parent || repair || from == 0 {
 		return

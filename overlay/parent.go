@@ -50,10 +50,12 @@ func (p *Peer) join() {
 func (p *Peer) subscribeBest(i int, why reason, not PeerID) bool {
 	s := &p.stripes[i]
 	if why != whyMove && p.started {
-		for _, id := range s.standbys {
-			if n := p.byID[id]; n != nil && id != not && p.eligible(n, i) && n.breaker.Allow(p.now) {
-				p.ask(n, i, why)
-				return true
+		for _, alive := range []bool{true, false} { // those that were heard of since first
+			for _, id := range s.standbys {
+				if n := p.byID[id]; n != nil && id != not && (n.heard > s.episode.since) == alive && p.eligible(n, i) && n.breaker.Allow(p.now) {
+					p.ask(n, i, why)
+					return true
+				}
 			}
 		}
 	}
@@ -68,7 +70,7 @@ func (p *Peer) subscribeBest(i int, why reason, not PeerID) bool {
 // ask sends the one Subscribe that stripe i may have in flight.
 func (p *Peer) ask(n *neighbour, i int, why reason) {
 	s := &p.stripes[i]
-	wait := 2*n.rtt + answerTime
+	wait := n.rtt + n.rtt/4 + answerTime
 	if !p.started {
 		wait = 2*n.rtt + joinAnswerTime
 	}

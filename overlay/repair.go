@@ -114,7 +114,7 @@ func (p *Peer) forget(i int, end uint64) {
 func (p *Peer) pullFrom(i int, end uint64, hedge bool) int {
 	s := &p.stripes[i]
 	k := uint64(p.cfg.Stripes)
-	total := 0
+	total, ordinal := 0, 0
 	var to *neighbour
 	var m Pull
 	flush := func() {
@@ -142,7 +142,12 @@ func (p *Peer) pullFrom(i int, end uint64, hedge bool) int {
 			}
 			tries = p.pulls[at].tries
 		}
-		src := p.source(i, seq, int(tries))
+		turn := int(tries)
+		if hedge { // ask all standbys for a part: who answers is alive
+			turn += ordinal
+			ordinal++
+		}
+		src := p.source(i, seq, turn, hedge)
 		if src == nil {
 			break
 		}
@@ -173,8 +178,8 @@ func (p *Peer) pullFrom(i int, end uint64, hedge bool) int {
 }
 
 // source picks whom to ask for seq: the stripe's standbys, the parent if it is
-// not in doubt, then others who are that far; each try takes the next.
-func (p *Peer) source(i int, seq uint64, tries int) *neighbour {
+// not in doubt, then others who are that far; each turn takes the next.
+func (p *Peer) source(i int, seq uint64, turn int, hedge bool) *neighbour {
 	s := &p.stripes[i]
 	var all [16]*neighbour
 	n := 0
@@ -187,11 +192,14 @@ func (p *Peer) source(i int, seq uint64, tries int) *neighbour {
 		n++
 	}
 	trusted := s.parent != 0 && !s.episode.on && s.starved == 0
-	if trusted && tries > 0 {
+	if trusted && turn > 0 {
 		add(s.parent) // it said that it sent this: perhaps it was only late
 	}
 	for _, id := range s.standbys {
 		add(id)
+	}
+	if hedge && n > 0 {
+		return all[turn%n]
 	}
 	for o := range p.stripes {
 		if q := &p.stripes[o]; q.parent != s.parent && q.parent != 0 && !q.episode.on {
@@ -209,7 +217,7 @@ func (p *Peer) source(i int, seq uint64, tries int) *neighbour {
 	if n == 0 {
 		return nil
 	}
-	return all[tries%n]
+	return all[turn%n]
 }
 
 // pullAnswered ends the wait for seq.

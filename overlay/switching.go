@@ -9,6 +9,7 @@ package overlay
 // repairs itself; what is due is pulled elsewhere, and it is left when that lasts.
 
 import (
+	"slices"
 	"time"
 
 	"github.com/braidway/braidway/failover"
@@ -60,6 +61,27 @@ func (p *Peer) watchParent(i int) {
 	}
 	p.widen()
 	s.episode.next = p.now + s.episode.wait.Next(p.rng)
+}
+
+// answered: standby n sent a hedged object, so it is alive. When many die at
+// once, half of the standbys are dead too: the first that answers is asked,
+// instead of one that has not.
+func (p *Peer) answered(n *neighbour, i int) {
+	s := &p.stripes[i]
+	if p.now < s.episode.since+confirmTime || s.try.to == n.id || !slices.Contains(s.standbys, n.id) || !p.eligible(n, i) || !n.breaker.Allow(p.now) {
+		return
+	}
+	if s.try.to != 0 {
+		if o := p.byID[s.try.to]; o != nil {
+			if o.heard > s.episode.since {
+				return // that one is alive too, and was asked first
+			}
+			p.send(o.id, Unsubscribe{Stripe: uint8(i)})
+		}
+		s.try = attempt{}
+	}
+	p.ask(n, i, whySwitch)
+	s.episode.next = s.try.at
 }
 
 // cancelEpisode: the suspected parent came back before it was replaced.
