@@ -160,6 +160,9 @@ func (m *machine) Step(now time.Duration, ev overlay.Event, out []overlay.Action
 		}
 	case overlay.EvCandidates:
 		for _, c := range ev.Candidates {
+			if c.Source == overlay.SourceLink {
+				m.root = c.Peer
+			}
 			m.learn(c.Peer)
 		}
 		m.look()

@@ -23,6 +23,7 @@
 // # Files
 //
 // core.go is the way in; shared.go keeps connections, discovery and the window
-// of objects; tree.go is what single.go and dual.go have in common; mesh.go and
+// of objects. single.go and dual.go say what their systems are and run tree.go,
+// with admit.go for the parent's side and seek.go for the child's; mesh.go and
 // gossip.go are the other two.
 package baseline

@@ -264,7 +264,7 @@ func (c *gossip) emit() {
 func (c *gossip) look() {
 	under := 0
 	for _, l := range c.links {
-		if l.hold > 0 && c.contact(l) == nil {
+		if !l.up && c.now-l.heard < dialPatience {
 			under++
 		}
 	}
@@ -275,14 +275,14 @@ func (c *gossip) look() {
 			return
 		}
 		if c.link(id) == nil {
-			c.dial(id).hold = 1
+			c.dial(id)
 			under++
 		}
 	}
 }
 
 func (c *gossip) connected(l *link) {
-	if !l.ours && len(c.contacts) >= c.most() {
+	if len(c.contacts) >= c.most() {
 		c.hangUp(l)
 		return
 	}

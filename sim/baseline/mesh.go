@@ -401,10 +401,11 @@ func (c *mesh) wanted() int {
 func (c *mesh) look() {
 	under := 0 // dials, and meetings not answered yet
 	for _, l := range c.links {
-		if l.ours && c.partner(l) == nil && l.hold > 0 {
-			if under++; c.now-l.heard > dialTime || l.up && c.now-l.heard > requestTime {
-				c.hangUp(l)
-				return // the next tick goes on
+		if l.ours && l.hold > 0 && c.partner(l) == nil {
+			if c.now-l.heard > dialPatience {
+				l.hold = 0
+			} else {
+				under++
 			}
 		}
 	}
@@ -423,13 +424,14 @@ func (c *mesh) look() {
 		case l.up:
 			c.send(l, meet{})
 		}
-		l.ours, l.hold = true, 1
+		l.ours, l.hold, l.heard = true, 1, c.now
 		under++
 	}
 }
 
 func (c *mesh) connected(l *link) {
-	if l.ours && l.hold > 0 {
+	if l.ours && len(c.partners) < c.wanted() {
+		l.hold = 1
 		c.send(l, meet{})
 	}
 }

@@ -29,6 +29,7 @@ const (
 	findFirst, findMost = time.Second, 3 * time.Second // between look-ups, doubling
 	idleTime            = 3 * time.Second              // an open link that nothing holds is closed
 	dialTime            = 10 * time.Second             // the driver's time-out, and more
+	dialPatience        = 1500 * time.Millisecond      // then others are dialled beside it
 	bookSize, seenSize  = 64, 256
 )
 
@@ -58,6 +59,7 @@ type base struct {
 	seen  []overlay.PeerID // candidates since the last look-up, taken from the book or in it
 	found time.Duration    // when the last look-up was asked for
 	wait  time.Duration    // until the next
+	root  overlay.PeerID   // whom the link names: the publisher
 
 	have  *stream.SeqSet
 	asked []request // by Seq modulo its length, that of have
