@@ -363,32 +363,29 @@ func (s *benchSource) write(p []byte) (sent int, err error) {
 	defer s.mu.Unlock()
 	for left := len(p); left > 0 && s.done < len(s.objects); s.done++ {
 		o := &s.objects[s.done]
-		n, err := s.writeObject(o)
-		if err != nil {
-			return sent, err
-		}
-		sent, left = sent+n, left-len(o.Payload)
+		sent, left = sent+s.writeObject(o), left-len(o.Payload)
 	}
 	return sent, nil
 }
 
-func (s *benchSource) writeObject(o *stream.Parsed) (int, error) {
+// writeObject returns the bytes on the stream. Those of a stream that the relay
+// gave up are asked for again; if they are not, the run fails.
+func (s *benchSource) writeObject(o *stream.Parsed) int {
 	i := o.Stripe(benchStripes)
-	s.next[i], s.wrote[i] = o.Seq+1, true
+	s.next[i], s.wrote[i] = max(s.next[i], o.Seq+1), true
 	s.frame = appendObjectFrame(s.frame[:0], o.Wire)
-	return s.out[i].Write(s.frame)
+	_, _ = s.out[i].Write(s.frame)
+	return len(s.frame)
 }
 
-func (s *benchSource) deadline(t time.Time) (err error) {
+func (s *benchSource) deadline(t time.Time) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.limit = t
 	for _, st := range s.out {
-		if err == nil {
-			err = st.SetWriteDeadline(t)
-		}
+		_ = st.SetWriteDeadline(t)
 	}
-	return err
+	return nil
 }
 
 // beacons tells in silent stripes how far the source is, as every parent does.
@@ -412,7 +409,7 @@ func (s *benchSource) beacons(ctx context.Context) {
 }
 
 // handle answers an exchange that the relay opens. On a busy machine it may
-// open another, or subscribe anew: then it gets again what it misses.
+// open another, subscribe anew or pull: then it gets again what it misses.
 func (s *benchSource) handle(st network.Stream) {
 	now := time.Now().Unix()
 	rec, err := stream.SignRecord(s.host.Key(), stream.Record{Name: "bench", Epoch: s.epoch, K: benchStripes,
@@ -436,6 +433,15 @@ func (s *benchSource) handle(st network.Stream) {
 		if err != nil {
 			return
 		}
+		if pull, ok := m.(overlay.Pull); ok {
+			s.mu.Lock()
+			s.again(func(seq uint64) bool {
+				at := seq - pull.First
+				return seq >= pull.First && at%benchStripes == 0 && at/benchStripes < 32 && pull.Bits>>(at/benchStripes)&1 != 0
+			})
+			s.mu.Unlock()
+			continue
+		}
 		sub, ok := m.(overlay.Subscribe)
 		if !ok {
 			continue
@@ -451,17 +457,22 @@ func (s *benchSource) handle(st network.Stream) {
 	}
 }
 
+// again writes objects again; s.mu is held.
+func (s *benchSource) again(wanted func(seq uint64) bool) {
+	for i := range s.objects[:s.done] {
+		if o := &s.objects[i]; wanted(o.Seq) {
+			s.writeObject(o)
+		}
+	}
+}
+
 // feed makes out the stream of a stripe, and writes again what was written of it since sub.From.
 func (s *benchSource) feed(sub overlay.Subscribe, out network.Stream) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	_ = out.SetWriteDeadline(s.limit)
 	s.out[sub.Stripe] = out
-	for i := range s.objects[:s.done] {
-		if o := &s.objects[i]; o.Stripe(benchStripes) == int(sub.Stripe) && o.Seq >= sub.From {
-			_, _ = s.writeObject(o)
-		}
-	}
+	s.again(func(seq uint64) bool { return seq >= sub.From && seq%benchStripes == uint64(sub.Stripe) })
 	select {
 	case <-s.fed:
 	default:
