@@ -4,6 +4,7 @@ package stack
 // says, one thing after the other, in virtual time.
 
 import (
+	"cmp"
 	"container/heap"
 	"fmt"
 	"math"
@@ -133,16 +134,16 @@ func simulate(o order, h hooks) error {
 	w := &world{scenario: o.Scenario, set: &set, peers: o.Peers, seed: o.Seed, hooks: h, wire: newWire(h.lines, set.Jitter, o.Seed),
 		come: rand.New(rand.NewPCG(o.Seed, 1)), chance: rand.New(rand.NewPCG(o.Seed, 2)),
 		quiet: make(map[overlay.PeerID]time.Time), excused: make(map[*member]time.Time)}
-	defer w.close()
 	w.sys = &braidway{set: &set, seed: o.Seed, wire: w.wire}
 	if set.System == "gossip" {
 		w.sys = &gossip{set: &set, seed: o.Seed, wire: w.wire}
 	}
-	if err := w.run(); err != nil {
-		return err
+	err := w.run()
+	if err == nil {
+		h.result(w.result())
 	}
-	h.result(w.result())
-	return nil
+	w.close()
+	return cmp.Or(err, w.broken)
 }
 
 // run runs the scenario to its end, or until it is stopped.
@@ -261,14 +262,13 @@ func (w *world) join(stay float64) {
 	m.line = w.lines.Line(m.index)
 	w.jobs.Go(func() {
 		v, err := w.sys.join(m.index, m.line)
+		if err != nil {
+			w.fail(fmt.Errorf("viewer %d: %w", m.index, err))
+			return
+		}
 		w.mu.Lock()
 		defer w.mu.Unlock()
-		if m.v = v; v != nil {
-			m.self = v.id()
-		}
-		if err != nil && w.broken == nil {
-			w.broken = fmt.Errorf("viewer %d: %w", m.index, err)
-		}
+		m.v, m.self = v, v.id()
 	})
 	if stay >= 0 {
 		abrupt := w.come.Float64() < w.set.Abrupt
@@ -316,13 +316,28 @@ func (w *world) leave(m *member, abrupt bool) {
 
 // die makes a host fall silent; what it ran is cleaned up when nobody asks any more.
 func (w *world) die(m *member) {
-	w.wire.port(m.index).set(gateDown)
+	port := w.wire.port(m.index)
+	port.set(gateDown)
 	m.freeze()
 	m.gone = w.now()
 	w.jobs.Go(func() {
+		time.Sleep(time.Millisecond) // for a packet in the gate
+		said := port.conn.Stats().PacketsSent
 		time.Sleep(touchTime + time.Second)
 		m.v.close()
+		if port.conn.Stats().PacketsSent != said || port.lost.Load() == 0 {
+			w.fail(fmt.Errorf("viewer %d: its death was not silent", m.index))
+		}
 	})
+}
+
+// fail ends the run.
+func (w *world) fail(err error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.broken == nil {
+		w.broken = err
+	}
 }
 
 // freeze ends a viewer's measures.
