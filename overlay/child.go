@@ -31,10 +31,42 @@ func (p *Peer) usedIn(i int) (n int) {
 	return n
 }
 
-// reportedDead notes that an orphan lost child id: its place is free until it is heard of again.
+// reportedDead notes that an orphan lost child id. Its place is free and nothing
+// is sent to it until it is heard of again, which it is asked for: otherwise
+// those who come for the dead would find the uplink full of what is sent to
+// them. (Found by simulation: half of all die, the publisher feeds its dead
+// children and their orphans, and falls further and further behind.)
 func (p *Peer) reportedDead(i int, id PeerID) {
-	if c := p.byID[id]; c != nil && p.childAt(i, id) >= 0 && p.now-c.heard > missingTime {
-		c.missing = true
+	c := p.byID[id]
+	if c == nil || p.childAt(i, id) < 0 || c.missing || p.now-c.heard <= missingTime {
+		return
+	}
+	c.missing = true
+	for o := range p.stripes {
+		s := &p.stripes[o]
+		if at := p.childAt(o, id); at >= 0 {
+			s.children[at].paused, s.children[at].unsent = true, max(s.front, s.children[at].start)
+		}
+	}
+	p.send(id, Watch{Mask: c.watched}) // is answered by a Status at once
+}
+
+// resume goes on with a child that was said to be dead.
+func (p *Peer) resume(n *neighbour) {
+	n.missing = false
+	k := uint64(p.cfg.Stripes)
+	for i := range p.stripes {
+		s := &p.stripes[i]
+		at := p.childAt(i, n.id)
+		if at < 0 || !s.children[at].paused {
+			continue
+		}
+		s.children[at].paused = false
+		for q := p.firstOf(i, max(s.children[at].unsent, p.have.Base())); q < s.front; q += k {
+			if p.have.Has(q) {
+				p.out = append(p.out, Action{Kind: ActForward, Peer: n.id, Stripe: uint8(i), Epoch: p.epoch, Seq: q})
+			}
+		}
 	}
 }
 

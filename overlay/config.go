@@ -142,9 +142,6 @@ const (
 	standbyEvery = time.Second
 	// kinEvery bounds how often Kin is renewed.
 	kinEvery = 500 * time.Millisecond
-	// holeDelay is the age at which a hole behind its stripe's frontier is pulled:
-	// backfill and hedges that are on the way come first.
-	holeDelay = 80 * time.Millisecond
 	// pullAgain is when an unanswered pull may go to another peer.
 	pullAgain = 150 * time.Millisecond
 	// overTime is for how long a parent bears more children than it has room for.

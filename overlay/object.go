@@ -42,7 +42,7 @@ func (p *Peer) object(ev *Event) {
 			s.sentAt = p.now
 		}
 		for c := range s.children {
-			if ch := &s.children[c]; ch.id != ev.Peer && ev.Seq >= ch.start {
+			if ch := &s.children[c]; ch.id != ev.Peer && ev.Seq >= ch.start && !ch.paused {
 				p.out = append(p.out, Action{Kind: ActForward, Peer: ch.id, Stripe: uint8(i), Backfill: late, Epoch: ev.Epoch, Seq: ev.Seq})
 			}
 		}
@@ -72,7 +72,7 @@ func (p *Peer) advance(i int) {
 		s.holeAt = p.now
 	}
 	if s.next < s.front && !p.cfg.Publisher {
-		at := s.holeAt + holeDelay
+		at := s.holeAt + p.holeDelay()
 		if at <= p.now { // it was tried: the next run is planned, or soon
 			at = p.now + pullAgain/2
 		}
@@ -135,6 +135,9 @@ func (p *Peer) beaconTick(i int) {
 	}
 	s.sentAt = p.now
 	for _, c := range s.children {
+		if c.paused {
+			continue
+		}
 		p.out = append(p.out, Action{Kind: ActBeacon, Peer: c.id, Stripe: uint8(i), Epoch: p.epoch, Seq: s.front})
 	}
 }
@@ -152,7 +155,7 @@ func (p *Peer) newEpoch(epoch, first uint64) {
 			s.prog.Start(p.now, p.cfg.Beacon)
 		}
 		for c := range s.children {
-			s.children[c].start = first
+			s.children[c].start, s.children[c].unsent = first, first
 		}
 	}
 }
@@ -237,6 +240,16 @@ func (p *Peer) sawEdge(edge uint64) {
 
 // oldAge is the age at which nobody behind plays an object any more.
 func (p *Peer) oldAge() time.Duration { return 2*p.cfg.Buffer + tooOld }
+
+// olderThan returns a Seq below which everything has existed for at least d.
+func (p *Peer) olderThan(d time.Duration) uint64 {
+	for i := p.nMarks - 1; i >= 0; i-- {
+		if m := p.marks[i]; p.now-m.at >= d {
+			return m.seq
+		}
+	}
+	return 0
+}
 
 // age returns for how long object seq has been known to exist, at least.
 func (p *Peer) age(seq uint64) time.Duration {

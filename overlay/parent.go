@@ -233,7 +233,7 @@ func (p *Peer) accepted(n *neighbour, m Accept) {
 	s.siblings, s.uncles = nil, nil
 	s.prog.Start(p.now+2*n.rtt, p.cfg.Beacon+n.rtt/4)
 	if s.next < s.front || s.next < p.edge {
-		p.repairAt = min(p.repairAt, p.now+holeDelay+n.rtt)
+		p.repairAt = min(p.repairAt, p.now+p.holeDelay()+n.rtt)
 		s.holeAt = p.now + n.rtt
 	}
 	p.setPath(i, m.Path)

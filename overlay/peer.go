@@ -148,6 +148,8 @@ type child struct {
 	since    time.Duration
 	stranded bool          // it found nobody else
 	away     time.Duration // asked to move until then; 0: not
+	paused   bool          // nothing is sent to it: it is said to be dead
+	unsent   uint64        // from where on, if paused
 }
 
 // New returns the core of peer self. rng is the only source of randomness.
@@ -323,7 +325,10 @@ func (p *Peer) message(from PeerID, m Message) {
 	if n == nil {
 		return
 	}
-	n.heard, n.missing = p.now, false
+	n.heard = p.now
+	if n.missing {
+		p.resume(n)
+	}
 	switch m := m.(type) {
 	case Hello:
 		p.hello(n, m)

@@ -53,10 +53,20 @@ const (
 // it sent, or what must exist when the parent is in doubt.
 func (p *Peer) limit(i int) uint64 {
 	s := &p.stripes[i]
-	if s.parent == 0 || s.episode.on || s.starved != 0 {
+	switch {
+	case s.parent == 0 || s.episode.on:
 		return max(s.front, p.edge)
+	case s.starved != 0: // it repairs itself, and most comes through it in time
+		return max(s.front, p.olderThan(p.cfg.Buffer/2))
 	}
 	return s.front
+}
+
+// holeDelay is the age at which a hole behind its stripe's frontier is pulled:
+// backfill, hedges and what the parent itself repairs come first, as far as the
+// buffer allows. Pulled at once, one death makes all behind it pull the same.
+func (p *Peer) holeDelay() time.Duration {
+	return min(max(p.cfg.Buffer/5, 80*time.Millisecond), 400*time.Millisecond)
 }
 
 // hedge pulls what stripe i misses, and what comes next, while its parent is in doubt.
@@ -86,8 +96,8 @@ func (p *Peer) repair() {
 		if s.next >= end {
 			continue
 		}
-		if s.next < s.front && p.now < s.holeAt+holeDelay {
-			p.repairAt = min(p.repairAt, s.holeAt+holeDelay)
+		if s.next < s.front && p.now < s.holeAt+p.holeDelay() {
+			p.repairAt = min(p.repairAt, s.holeAt+p.holeDelay())
 			continue
 		}
 		if p.pullFrom(i, end, false) > 0 {

@@ -25,6 +25,10 @@ const (
 	packet = 1200
 	// ackDelay is QUIC's, which a recovery waits for beside one round trip.
 	ackDelay = 25 * time.Millisecond
+	// deafTime is for how long a line still carries what is sent to the dead:
+	// QUIC stops when its congestion window is full, at first 32 packets, which
+	// a stripe of 40 kB/s fills in about a second.
+	deafTime = time.Second
 	// queueAge is the live runtime's bound on what waits for a child; more, and
 	// whole groups are given up.
 	queueAge = 2 * time.Second
@@ -93,6 +97,9 @@ func (p *peer) transmit(now int64, size int, backfill bool) int64 {
 // line has it; the rest of the way is the receiver's (receive).
 func (s *shard) send(p *peer, c *conn, lane int, backfill bool, ev event) {
 	e := s.e
+	if q := &e.peers[c.peer]; q.dead && s.now-q.gone > int64(deafTime) {
+		return // the congestion window is full of what is never acknowledged
+	}
 	left := p.transmit(s.now, int(ev.size), backfill)
 	left = max(left, p.cutUntil)
 	at := left + int64(c.way) + int64(jitter(p.rng, e.jitterOf(p)))

@@ -27,7 +27,7 @@ import (
 // serverEvery is how many viewers there are for each that serves the DHT, as on
 // the Internet, where most are not reachable enough. The cost of a run is its
 // connections: with more servers, the DHT connects everybody with everybody.
-const serverEvery = 20
+const serverEvery = 64
 
 // braidway runs live peers.
 type braidway struct {
