@@ -24,9 +24,9 @@ import (
 	"github.com/braidway/braidway/stream"
 )
 
-// serverEvery is how many viewers there are for each that serves the DHT, as on
-// the Internet, where most are not reachable enough. The cost of a run is its
-// connections: with more servers, the DHT connects everybody with everybody.
+// serverEvery is how many viewers there are for each that serves the DHT beside
+// the bootstrap node. The cost of a run is its connections, and everybody
+// connects with nearly all servers of a small DHT.
 const serverEvery = 64
 
 // braidway runs live peers.

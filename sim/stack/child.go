@@ -12,9 +12,7 @@ import (
 	"os"
 	"os/signal"
 	"regexp"
-	"runtime"
 	"runtime/debug"
-	"runtime/pprof"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -24,8 +22,6 @@ import (
 
 // childVar tells a process that it is the child.
 const childVar = "BRAIDWAY_STACK_CHILD"
-
-var prof = func() {}
 
 // order is what the child reads, one line on standard input. When that is
 // closed, it stops.
@@ -70,23 +66,6 @@ func Main() {
 		_, _ = io.Copy(io.Discard, in)
 		stopped.Store(true)
 	}()
-	if name := os.Getenv("STACKPROF"); name != "" {
-		f, _ := os.Create(name + ".cpu")
-		_ = pprof.StartCPUProfile(f)
-		prof = func() {
-			pprof.StopCPUProfile()
-			m, _ := os.Create(name + ".mem")
-			runtime.GC()
-			_ = pprof.Lookup("heap").WriteTo(m, 0)
-			_ = m.Close()
-			g, _ := os.Create(name + ".gor")
-			_ = pprof.Lookup("goroutine").WriteTo(g, 1)
-			var ms runtime.MemStats
-			runtime.ReadMemStats(&ms)
-			fmt.Fprintf(g, "heap %d sys %d stack %d inuse %d gor %d\n", ms.HeapAlloc>>20, ms.Sys>>20, ms.StackSys>>20, ms.HeapInuse>>20, runtime.NumGoroutine())
-			_ = g.Close()
-		}
-	}
 	testing.Init()
 	os.Args = os.Args[:1]
 	// testing.RunTests would say "no tests to run", and pass.
@@ -95,7 +74,6 @@ func Main() {
 			err := simulate(o, hooks{stop: stopped.Load,
 				progress: func(p sim.Progress) { _ = out.Encode(answer{Progress: &p}) },
 				result: func(r *sim.Result) {
-					prof()
 					if err := out.Encode(answer{Result: r}); err != nil {
 						t.Error(err)
 					}

@@ -20,22 +20,28 @@
 // # What is not
 //
 //   - The network: latency by pair, jitter that keeps the order of packets,
-//     Gilbert–Elliott loss, an uplink that is a queue of at most 300 ms and
-//     counts all headers, simnet's own downlinks with FQ-CoDel. Simnet's
-//     uplinks are not used: their CoDel drops from a queue of a single packet
-//     (simnet v0.0.7 never sets the MTU that RFC 8289 spares), and so from any
-//     burst that takes more than 5 ms.
+//     Gilbert–Elliott loss, and lines that are queues of at most 300 ms in
+//     either direction and count all headers. Sockets, packets and router are
+//     simnet's, its links are not: their CoDel drops from a queue of a single
+//     packet (simnet v0.0.7 never sets the MTU that RFC 8289 spares), and so from
+//     every burst that takes more than 5 ms; and they cost a third of a run.
 //   - NATs: everybody has a public address. TCP, mDNS and NAT traversal are off.
-//   - One viewer in twenty serves the DHT, and its routing tables are not
-//     refreshed: a run costs as its connections do (FACTS).
-//   - The core's settings are those of the live runtime, Bandwidth and Publisher
-//     faults are not there: [Fits] says what cannot be run.
+//   - Few viewers serve the DHT (serverEvery), and its routing tables are not
+//     refreshed: a run costs as its connections do.
+//   - The core's settings are those of the live runtime, and there are no
+//     bandwidth and publisher faults: [Fits] says what cannot be run.
 //   - Runs of one seed have the same hosts, lines, arrivals and victims' draws,
 //     but are not the same to the packet (goroutines, cryptography's
 //     randomness): compare measures. There is no trace hash, nor a floor.
 //
 // # Traps
 //
+//   - Headers, acknowledgements, control and what is sent twice take 10 to 20 %
+//     of an uplink beside its objects, and backfill to one child goes before live
+//     objects to another: nothing orders different connections. A publisher with
+//     room for 4 streams and 20 % of headroom, asked by 40 viewers in 5 s at a
+//     jitter of 10 ms, is over its uplink and never comes back; with 30 % all is
+//     well. The model has none of this.
 //   - The bubble ends only when all goroutines in it have ended. A host, a DHT,
 //     a pubsub or simnet that was not closed fails the run.
 //   - Nothing may wait for something outside the bubble; time.Now inside is
@@ -51,7 +57,7 @@
 //
 // run.go starts the child process and follows it, child.go is the child;
 // world.go is the course of a run, fault.go what goes wrong in it, result.go
-// what comes out; network.go says who is there, wire.go carries the packets;
+// what comes out; network.go says who is there, port.go and wire.go carry the packets;
 // system.go is what the world knows of braidway.go, the live peer, and of
 // gossip.go with listener.go, the baseline.
 package stack

@@ -187,6 +187,6 @@ func TestPackets(t *testing.T) {
 		}
 		must(t, b.Close())
 		<-done
-		w.net.Close()
+		w.close()
 	})
 }

@@ -360,5 +360,5 @@ func (w *world) close() {
 	}
 	all.Wait()
 	w.sys.close()
-	w.wire.net.Close()
+	w.wire.close()
 }
