@@ -165,9 +165,9 @@ func (p *Peer) admit(n *neighbour, i int, urgent, stranded bool) bool {
 	needy := p.cfg.Publisher && p.usedIn(i) < p.slots/p.cfg.Stripes
 	most := min(p.slots, max(1, p.slots/8))
 	if needy {
-		most += p.cfg.Stripes
+		most++
 	}
-	if p.leaving() >= most || p.cfg.MaxChildren > 0 && p.usedIn(i) > p.cfg.MaxChildren {
+	if p.leaving() >= most || p.used() >= p.slots+most || p.cfg.MaxChildren > 0 && p.usedIn(i) > p.cfg.MaxChildren {
 		return false
 	}
 	c := p.lessWorth(i, n)

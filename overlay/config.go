@@ -70,7 +70,7 @@ func (c Config) withDefaults() Config {
 		c.Reserve = 0.10
 	}
 	if c.Beacon == 0 {
-		c.Beacon = 50 * time.Millisecond
+		c.Beacon = 60 * time.Millisecond
 	}
 	if c.Buffer == 0 {
 		c.Buffer = time.Second

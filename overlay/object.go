@@ -85,7 +85,7 @@ func (p *Peer) heardFrom(from PeerID, i int, pos uint64, repair bool) {
 	s := &p.stripes[i]
 	if n := p.byID[from]; n != nil {
 		n.heard = p.now
-		if repair && s.episode.on {
+		if repair {
 			p.answered(n, i)
 		}
 	}

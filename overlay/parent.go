@@ -149,6 +149,9 @@ func (p *Peer) best(i int, not PeerID, desperate bool) (*neighbour, float64) {
 			depth, fed = int(st.Depth), st.Fed
 		}
 		c := p.cost(n, i, depth)
+		if since := p.stripes[i].episode.since; desperate && since != 0 && n.heard <= since {
+			c += 6 // who was heard of since the parent fell silent is alive
+		}
 		if !fed || n.free == 0 {
 			// A full parent may make room for one who is worth it (admit).
 			if climbs := fed && p.able(i) && depth < len(p.stripes[i].path)-2; !desperate && !climbs {
@@ -325,6 +328,9 @@ func (p *Peer) attemptFailed(i int) {
 		n.breaker.Failure(p.now)
 		n.busy[i] = p.now + p.jitter(time.Second)
 		p.send(n.id, Unsubscribe{Stripe: uint8(i)}) // its Accept may be on the way
+	}
+	if s.episode.on || s.orphan {
+		p.callRoll()
 	}
 	s.try = attempt{}
 	p.retry(i)

@@ -57,6 +57,7 @@ type Peer struct {
 	repairAt time.Duration
 	due      time.Duration // what Deadline promised last
 
+	rollAt   time.Duration // no roll call before
 	pushAt   time.Duration // no push-down for a worthier child before
 	bornAt   time.Duration // of the first Step
 	born     bool

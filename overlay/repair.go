@@ -32,6 +32,8 @@ type parked struct {
 
 const (
 	pullBits = 32 // objects in one Pull
+	// sourcesAtOnce is how many peers one look for holes asks.
+	sourcesAtOnce = 4
 	// maxPulls bounds what is in flight: a second of all stripes.
 	maxPulls = 128
 	// maxParked bounds parked requests, of all and of one peer.
@@ -125,32 +127,33 @@ func (p *Peer) pullFrom(i int, end uint64, hedge bool) int {
 	s := &p.stripes[i]
 	k := uint64(p.cfg.Stripes)
 	total, ordinal := 0, 0
-	var to *neighbour
-	var m Pull
-	flush := func() {
-		if m.Bits != 0 {
-			p.send(to.id, m)
-			count := bits.OnesCount32(m.Bits)
-			total += count
-			kind := TraceRepair
-			if hedge {
-				kind = TraceHedge
-			}
-			p.trace(kind, to.id, i, uint64(count), 0)
+	var to [sourcesAtOnce]*neighbour
+	var ask [sourcesAtOnce]Pull
+	flush := func(at int) {
+		if ask[at].Bits == 0 {
+			return
 		}
-		m = Pull{}
+		count := bits.OnesCount32(ask[at].Bits)
+		p.send(to[at].id, ask[at])
+		total += count
+		kind := TraceRepair
+		if hedge {
+			kind = TraceHedge
+		}
+		p.trace(kind, to[at].id, i, uint64(count), 0)
+		to[at], ask[at] = nil, Pull{}
 	}
 	for seq := s.next; seq < end && len(p.pulls) < maxPulls; seq += k {
 		if p.have.Has(seq) {
 			continue
 		}
 		tries := uint8(0)
-		at := slices.IndexFunc(p.pulls, func(u pull) bool { return u.seq == seq })
-		if at >= 0 {
-			if p.now < p.pulls[at].at {
+		old := slices.IndexFunc(p.pulls, func(u pull) bool { return u.seq == seq })
+		if old >= 0 {
+			if p.now < p.pulls[old].at {
 				continue
 			}
-			tries = p.pulls[at].tries
+			tries = p.pulls[old].tries
 		}
 		turn := int(tries)
 		if hedge { // ask all standbys for a part: who answers is alive
@@ -165,25 +168,33 @@ func (p *Peer) pullFrom(i int, end uint64, hedge bool) int {
 			p.trace(TraceBudget, src.id, i, seq, 0)
 			break
 		}
-		if src != to || m.Bits == 0 || (seq-m.First)/k >= pullBits {
-			if m.Bits != 0 {
-				flush()
-			}
-			to, m = src, Pull{Epoch: p.epoch, First: seq}
+		at := slices.Index(to[:], src)
+		if at >= 0 && (seq-ask[at].First)/k >= pullBits {
+			flush(at)
+			at = -1
 		}
-		m.Bits |= 1 << ((seq - m.First) / k)
+		if at < 0 {
+			if at = slices.Index(to[:], nil); at < 0 {
+				at = 0
+				flush(at)
+			}
+			to[at], ask[at] = src, Pull{Epoch: p.epoch, First: seq}
+		}
+		ask[at].Bits |= 1 << ((seq - ask[at].First) / k)
 		again := pullAgain
 		if hedge {
 			again = hedgeAgain
 		}
 		u := pull{seq: seq, to: src.id, at: p.now + again + 2*src.rtt, tries: tries + 1}
-		if at >= 0 {
-			p.pulls[at] = u
+		if old >= 0 {
+			p.pulls[old] = u
 		} else {
 			p.pulls = append(p.pulls, u)
 		}
 	}
-	flush()
+	for at := range to {
+		flush(at)
+	}
 	return total
 }
 

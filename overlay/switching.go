@@ -22,6 +22,8 @@ const (
 	// hedgeAhead is how many objects beyond the known edge a hedge asks for:
 	// about the time that a subscription takes.
 	hedgeAhead = 2
+	// rollPause is the least time between two roll calls (a guess).
+	rollPause = 300 * time.Millisecond
 )
 
 // watchParent runs the episode of stripe i.
@@ -40,6 +42,9 @@ func (p *Peer) watchParent(i int) {
 		p.stats.Suspects++
 		p.trace(TraceSuspect, s.parent, i, 0, silence)
 		p.hedge(i)
+		if p.inTrouble() {
+			p.callRoll()
+		}
 		return
 	}
 	if p.now < s.episode.next {
@@ -63,12 +68,13 @@ func (p *Peer) watchParent(i int) {
 	s.episode.next = p.now + s.episode.wait.Next(p.rng)
 }
 
-// answered: standby n sent a hedged object, so it is alive. When many die at
-// once, half of the standbys are dead too: the first that answers is asked,
-// instead of one that has not.
+// answered: n, which is alive, sent a hedged object or a Status while stripe i
+// looks for a parent. When many die at once, half of the candidates are dead
+// too: the first that answers is asked, instead of one that has not.
 func (p *Peer) answered(n *neighbour, i int) {
 	s := &p.stripes[i]
-	if p.now < s.episode.since+confirmTime || s.try.to == n.id || !slices.Contains(s.standbys, n.id) || !p.eligible(n, i) || !n.breaker.Allow(p.now) {
+	if !s.episode.on || p.now < s.episode.since+confirmTime || s.try.to == n.id || !p.canStandBy(n, i) ||
+		n.free == 0 && !slices.Contains(s.standbys, n.id) || !n.breaker.Allow(p.now) {
 		return
 	}
 	if s.try.to != 0 {
@@ -82,6 +88,34 @@ func (p *Peer) answered(n *neighbour, i int) {
 	}
 	p.ask(n, i, whySwitch)
 	s.episode.next = s.try.at
+}
+
+// callRoll asks all neighbours for a sign of life: more than one parent is
+// silent, or a standby does not answer.
+func (p *Peer) callRoll() {
+	if p.now < p.rollAt {
+		return
+	}
+	p.rollAt = p.now + rollPause
+	for _, n := range p.nbrs {
+		if n.ready && !n.away && p.now-n.heard > confirmTime {
+			p.send(n.id, Watch{Mask: n.watched}) // is answered by a Status at once
+		}
+	}
+}
+
+// inTrouble says whether parents of two stripes are silent.
+func (p *Peer) inTrouble() bool {
+	var one PeerID
+	for i := range p.stripes {
+		if s := &p.stripes[i]; s.episode.on && s.parent != 0 {
+			if one != 0 && s.parent != one {
+				return true
+			}
+			one = s.parent
+		}
+	}
+	return false
 }
 
 // cancelEpisode: the suspected parent came back before it was replaced.

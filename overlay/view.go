@@ -232,6 +232,9 @@ func (p *Peer) status(n *neighbour, m Status) {
 		}
 	}
 	p.standbysChanged(n)
+	for i := range p.stripes {
+		p.answered(n, i)
+	}
 	p.join()
 }
 

@@ -62,7 +62,7 @@ type Settings struct {
 func Default() Settings {
 	return Settings{
 		Objects: 80, ObjectSize: 2100, Group: time.Second, Stripes: 4,
-		System: "braidway", Beacon: 50 * time.Millisecond, Bound: 100 * time.Millisecond, Standbys: 3,
+		System: "braidway", Beacon: 60 * time.Millisecond, Bound: 100 * time.Millisecond, Standbys: 3,
 		Reserve: 0.10, Hedge: 0.05, Neighbours: 6, Buffer: time.Second,
 		Population: "worldwide", FreeRiders: 0.3, Publisher: 4, Headroom: 0.2,
 		Jitter: 30 * time.Millisecond, Loss: 1, NAT: true,
