@@ -30,6 +30,9 @@ type Config struct {
 	UploadLimit int64
 	// MaxChildren bounds the children in any one stripe; 0: only the upload does.
 	MaxChildren int
+	// Window is how long objects are kept for children and repairs, at least
+	// 10 s; 0: 20 s. It is most of a session's memory.
+	Window time.Duration
 	// Log takes what operators want to know; nil: nothing is logged.
 	Log *slog.Logger
 }
@@ -62,6 +65,12 @@ func New(cfg Config) (*Node, error) {
 	}
 	if cfg.DHT.Log == nil {
 		cfg.DHT.Log = cfg.Log
+	}
+	if cfg.Window == 0 {
+		cfg.Window = windowAge
+	}
+	if cfg.Window < leastWindow {
+		return nil, fmt.Errorf("node: Config.Window is %v, allowed is %v and more, or 0 for %v", cfg.Window, leastWindow, windowAge)
 	}
 	h, err := p2p.NewHost(cfg.Host)
 	if err != nil {

@@ -30,6 +30,7 @@ const (
 	// 20 s of 25 Mbit/s.
 	windowBytes = 64 << 20
 	windowAge   = 20 * time.Second
+	leastWindow = 10 * time.Second // DESIGN
 	// coreWindow is the span of Seqs that the core keeps in mind.
 	coreWindow = 1 << 14
 	// childQueueAge bounds what waits for one child in one stripe.
@@ -205,7 +206,7 @@ func (s *Session) begin(rec stream.Record) error {
 	if s.verifier, err = stream.NewVerifier(rec.PublicKey, s.id); err != nil {
 		return err
 	}
-	s.core, s.window = core, stream.NewWindow(windowBytes, windowAge)
+	s.core, s.window = core, stream.NewWindow(windowBytes, s.node.cfg.Window)
 	s.window.Reset(rec.Epoch)
 	close(s.isUp)
 	s.wg.Add(1)

@@ -56,7 +56,7 @@ func hostConfig(w *wire, seed uint64, i int) p2p.HostConfig {
 }
 
 func (b *braidway) node(i int, slots int) (*node.Node, error) {
-	cfg := node.Config{NoMDNS: true, Host: hostConfig(b.wire, b.seed, i), Log: slog.New(slog.DiscardHandler),
+	cfg := node.Config{NoMDNS: true, Window: 10 * time.Second, Host: hostConfig(b.wire, b.seed, i), Log: slog.New(slog.DiscardHandler),
 		DHT: p2p.DHTConfig{Mode: p2p.ModeClient, NoRefresh: true}}
 	if i == bootIndex || i%serverEvery == 0 {
 		cfg.DHT.Mode = p2p.ModeServer

@@ -49,7 +49,7 @@ func Main() {
 	slog.SetDefault(slog.New(slog.DiscardHandler))
 	// Packets and frames are most of what is allocated; the peak is bounded.
 	debug.SetGCPercent(100)
-	debug.SetMemoryLimit(1900 << 20)
+	debug.SetMemoryLimit(1800 << 20)
 	out := json.NewEncoder(os.Stdout)
 	in := bufio.NewReader(os.Stdin)
 	var o order
