@@ -212,7 +212,7 @@ func (p *Peer) accepted(n *neighbour, m Accept) {
 			p.raise(m.Start)
 		}
 	}
-	old := s.parent
+	old, wasOrphan := s.parent, s.orphan
 	switch {
 	case old != 0 && try.why == whyMove:
 		s.old, s.oldUntil = old, p.now+overlap
@@ -235,9 +235,14 @@ func (p *Peer) accepted(n *neighbour, m Accept) {
 	s.episode = episode{}
 	s.siblings, s.uncles = nil, nil
 	s.prog.Start(p.now+2*n.rtt, p.cfg.Beacon+n.rtt/4)
-	if s.next < s.front || s.next < p.edge {
+	switch {
+	case s.next >= s.front && s.next >= p.edge:
+	case try.why == whyMove || old == 0 && !wasOrphan:
 		p.repairAt = min(p.repairAt, p.now+p.holeDelay()+n.rtt)
 		s.holeAt = p.now + n.rtt
+	default: // nobody brings what the dead parent did not: only hedges that are on the way
+		p.repairAt = min(p.repairAt, p.now+hedgeAgain)
+		s.holeAt = p.now - p.holeDelay()
 	}
 	p.setPath(i, m.Path)
 	if !p.wantsParents() {

@@ -182,6 +182,7 @@ func New(cfg Config, self PeerID, rng *rand.Rand) (*Peer, error) {
 		}
 	}
 	p.repairAt, p.drainAt, p.trimAt = never, never, never
+	p.measureSpare()
 	return p, nil
 }
 

@@ -213,11 +213,10 @@ func (p *Peer) source(i int, seq uint64, turn int, hedge bool) *neighbour {
 		n++
 	}
 	trusted := s.parent != 0 && !s.episode.on && s.starved == 0
-	if trusted && turn > 0 {
-		add(s.parent) // it said that it sent this: perhaps it was only late
-	}
-	for _, id := range s.standbys {
-		add(id)
+	for at, id := range s.standbys {
+		if add(id); at == 0 && trusted && !hedge {
+			add(s.parent) // it said that it sent this: perhaps it was only late
+		}
 	}
 	if hedge && n > 0 {
 		return all[turn%n]
@@ -339,7 +338,11 @@ func (p *Peer) serveParked(seq uint64) {
 			continue
 		}
 		p.parked = slices.Delete(p.parked, i, i+1)
-		if p.now < k.until && p.childAt(p.stripeOf(seq), k.from) < 0 {
+		// A child gets it anyway, if its subscription reaches back so far: while it
+		// switched to us, later objects may have come from elsewhere.
+		stripe := p.stripeOf(seq)
+		at := p.childAt(stripe, k.from)
+		if p.now < k.until && (at < 0 || seq < p.stripes[stripe].children[at].start) {
 			p.out = append(p.out, Action{Kind: ActServe, Peer: k.from, Stripe: k.stripe, Epoch: p.epoch, Seq: seq})
 		}
 	}

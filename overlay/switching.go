@@ -21,7 +21,7 @@ const (
 	episodeTries = 8
 	// hedgeAhead is how many objects beyond the known edge a hedge asks for:
 	// about the time that a subscription takes.
-	hedgeAhead = 2
+	hedgeAhead = 3
 	// rollPause is the least time between two roll calls (a guess).
 	rollPause = 300 * time.Millisecond
 )
