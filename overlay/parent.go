@@ -385,7 +385,7 @@ func (p *Peer) braid() {
 }
 
 // overlap bounds for how long two parents of one stripe send.
-const overlap = time.Second
+const overlap = 400 * time.Millisecond
 
 // settleMove ends the old subscription once the new parent has begun and what
 // lies between the two is there: a new parent that is ahead sends the past behind

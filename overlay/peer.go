@@ -168,7 +168,7 @@ func New(cfg Config, self PeerID, rng *rand.Rand) (*Peer, error) {
 		stripes: make([]stripe, cfg.Stripes),
 		have:    stream.NewSeqSet(cfg.Window),
 		budget:  failover.NewBudget(cfg.HedgeShare, 128, 256), // objects: seconds of a stripe
-		find:    failover.Backoff{Base: 300 * time.Millisecond, Cap: 5 * time.Second, Floor: 50 * time.Millisecond},
+		find:    failover.Backoff{Base: 300 * time.Millisecond, Cap: 2 * time.Second, Floor: 50 * time.Millisecond},
 		slots:   cfg.Slots,
 		objSize: 1500,
 	}

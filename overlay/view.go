@@ -52,7 +52,12 @@ const (
 	dialTime = 5 * time.Second
 	// slowDial is when a dial no longer keeps others back: most answer sooner, and
 	// those that do not end by their time-out (the idea of Happy Eyeballs, RFC 8305).
-	slowDial     = 700 * time.Millisecond
+	slowDial = 700 * time.Millisecond
+	// seekDials is how many are dialled at a time though there are neighbours
+	// enough, when none of them can be the parent that a stripe lacks.
+	seekDials = 3
+	// quickDial is when a parent whose connection failed is dialled again.
+	quickDial    = 300 * time.Millisecond
 	subnetLimit  = 6 // of one subnet in the view (guess)
 	shuffleCount = 6
 	// trimAfter is what a neighbour that nobody needs gets to ask and to be
@@ -156,13 +161,17 @@ func (p *Peer) widen() {
 			want--
 		}
 	}
-	for _, at := range p.rng.Perm(len(p.view)) {
-		if want <= 0 {
-			return
-		}
-		v := p.view[at]
-		if p.byID[v.Peer] == nil && p.now >= v.again {
-			if p.dial(v.Peer) {
+	if want <= 0 && !p.cfg.Publisher && p.started && p.wantsParents() {
+		want = seekDials // those at hand are of no use
+	}
+	order := p.rng.Perm(len(p.view))
+	for _, first := range []bool{true, false} { // whom the link names first
+		for _, at := range order {
+			if want <= 0 {
+				return
+			}
+			v := p.view[at]
+			if (v.Source == SourceLink) == first && p.byID[v.Peer] == nil && p.now >= v.again && p.dial(v.Peer) {
 				want--
 			}
 		}
@@ -266,6 +275,9 @@ func (p *Peer) lost(id PeerID) {
 			v.dialing = false
 			v.fails = min(v.fails+1, 6)
 			v.again = p.now + p.jitter(time.Second<<v.fails)
+			if n := p.byID[id]; n != nil && p.isParent(id) { // it may only have been started anew
+				v.again = p.now + p.jitter(quickDial)
+			}
 			if v.fails == 6 {
 				p.view = slices.Delete(p.view, i, i+1)
 			}
@@ -297,6 +309,10 @@ func (p *Peer) lost(id PeerID) {
 	}
 	p.standAt = min(p.standAt, p.now+50*time.Millisecond)
 	p.checkDrained()
+}
+
+func (p *Peer) isParent(id PeerID) bool {
+	return slices.ContainsFunc(p.stripes, func(s stripe) bool { return s.parent == id })
 }
 
 // dropSilent ends the neighbourhood with peers that say nothing at all.
