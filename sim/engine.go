@@ -44,6 +44,10 @@ type engine struct {
 	split    map[uint32]bool
 	splitEnd int64
 
+	// wrap, if set, stands between the engine and the core of every peer that is
+	// added from then on: tests break the core's rules there, to see them missed.
+	wrap func(core) core
+
 	trace         *tracer
 	touched       []touch
 	marks         []FaultMark
@@ -227,6 +231,14 @@ func (e *engine) add(pr profile, number uint64) uint32 {
 }
 
 func (e *engine) newCore(p *peer, number uint64, rng *rand.Rand) core {
+	c := e.coreOf(p, number, rng)
+	if e.wrap != nil {
+		c = e.wrap(c)
+	}
+	return c
+}
+
+func (e *engine) coreOf(p *peer, number uint64, rng *rand.Rand) core {
 	s := &e.set
 	if s.System != Systems()[0] {
 		return e.newBaseline(p, number, rng)
