@@ -37,7 +37,7 @@ func (p *Peer) watchParent(i int) {
 			return
 		}
 		silence := p.now - s.prog.Last()
-		s.episode = episode{on: true, since: p.now, next: p.now + confirmTime,
+		s.episode = episode{on: true, since: p.now, next: p.now + p.confirm(silence),
 			wait: failover.Backoff{Base: 200 * time.Millisecond, Cap: 2 * time.Second, Floor: 30 * time.Millisecond}}
 		p.stats.Suspects++
 		p.trace(TraceSuspect, s.parent, i, 0, silence)
@@ -68,12 +68,19 @@ func (p *Peer) watchParent(i int) {
 	s.episode.next = p.now + s.episode.wait.Next(p.rng)
 }
 
+// confirm is how long a parent that is suspect after so much silence stays silent
+// before its standby is subscribed: where signs of life come unevenly, and the
+// bound is longer, that takes longer too. Hedges bring meanwhile what is missing.
+func (p *Peer) confirm(silence time.Duration) time.Duration {
+	return min(max(silence, confirmTime), 4*confirmTime)
+}
+
 // answered: n, which is alive, sent a hedged object or a Status while stripe i
 // looks for a parent. When many die at once, half of the candidates are dead
 // too: the first that answers is asked, instead of one that has not.
 func (p *Peer) answered(n *neighbour, i int) {
 	s := &p.stripes[i]
-	if !s.episode.on || p.now < s.episode.since+confirmTime || s.try.to == n.id || !p.canStandBy(n, i) ||
+	if !s.episode.on || s.episode.tries == 0 && p.now < s.episode.next || s.try.to == n.id || !p.canStandBy(n, i) ||
 		n.free == 0 && !slices.Contains(s.standbys, n.id) || !n.breaker.Allow(p.now) {
 		return
 	}
