@@ -121,6 +121,12 @@ func (b *Budget) Spend(cost int) bool {
 	return true
 }
 
+// Refund gives back what was spent on a request that was turned down.
+func (b *Budget) Refund(cost int) {
+	b.tokens = min(b.burst, b.tokens+float64(max(cost, 0)))
+	b.spent -= int64(max(cost, 0))
+}
+
 // Level returns the bytes that may be spent now.
 func (b *Budget) Level() int64 { return int64(b.tokens) }
 

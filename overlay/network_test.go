@@ -813,3 +813,34 @@ func TestAnyScheduleKeepsTheInvariants(t *testing.T) {
 		n.check(true)
 	})
 }
+
+// TestANarrowRootLosesItsOnlyChildUnseen: the publisher has one child in each
+// stripe, and the relay with most children dies soon after all have come.
+func TestANarrowRootLosesItsOnlyChildUnseen(t *testing.T) {
+	for seed := range uint64(20) {
+		n := newTestNet(t, 500+seed, 4)
+		n.add(Config{Publisher: true, Epoch: 1, Slots: 24, MaxChildren: 1})
+		n.publish()
+		for range 6 {
+			n.add(Config{Slots: 24, MaxChildren: 3})
+		}
+		n.run(1500 * time.Millisecond)
+		n.kill(n.busiest())
+		n.run(n.now + 6*time.Second)
+		for _, p := range n.alive() {
+			if p.id == n.pub {
+				continue
+			}
+			late := 0
+			for q := p.start; q+80 < n.seq; q++ {
+				at, ok := p.got[q]
+				if made := time.Duration(q/2+1) * 25 * time.Millisecond; !ok || at > made+time.Second && q > p.start+40 {
+					late++
+				}
+			}
+			if late > 0 {
+				t.Errorf("seed %d: %x (start %d) misses %d objects at 1 s of buffer", 500+seed, p.id, p.start, late)
+			}
+		}
+	}
+}

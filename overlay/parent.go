@@ -154,7 +154,7 @@ func (p *Peer) best(i int, not PeerID, desperate bool) (*neighbour, float64) {
 		}
 		if !fed || n.free == 0 {
 			// A full parent may make room for one who is worth it (admit).
-			if climbs := fed && p.able(i) && depth < len(p.stripes[i].path)-2; !desperate && !climbs {
+			if climbs := fed && p.able(i) && p.now >= n.climbAt && depth < len(p.stripes[i].path)-2; !desperate && !climbs {
 				continue
 			}
 			if !fed {
@@ -302,8 +302,8 @@ func (p *Peer) refused(n *neighbour, m Refuse) {
 		return
 	}
 	wait := min(max(m.Wait, 100*time.Millisecond), 30*time.Second)
-	if try := p.stripes[i].try; try.to == n.id && try.why == whyMove && p.stripes[i].leave == 0 {
-		wait = max(wait, climbWait)
+	if try := p.stripes[i].try; try.to == n.id && try.why == whyMove {
+		n.climbAt = p.now + p.jitter(climbWait) // an orphan may ask before
 	}
 	n.busy[i] = p.now + p.jitter(wait)
 	n.breaker.Success() // no is an answer

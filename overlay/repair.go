@@ -44,6 +44,9 @@ const (
 	// servePerSecond bounds the objects served to one neighbour: a whole
 	// stream of 80 objects a second, and half of that for catching up.
 	servePerSecond = 120
+	// notYetPause, doubled by each, is the pause after somebody did not have it
+	// yet: when nobody has it, asking around at once spent the budget in 200 ms.
+	notYetPause = 10 * time.Millisecond
 	// hedgeAgain is when an unanswered hedge may go to the next standby: beyond
 	// what a queue on the way takes, well within any playout buffer.
 	hedgeAgain = 60 * time.Millisecond
@@ -264,9 +267,14 @@ func (p *Peer) missed(n *neighbour, m Miss) {
 			if u.seq != seq || u.to != n.id {
 				continue
 			}
-			if m.Code == CodeNotYet && p.age(seq) < hedgeAgain { // parked there: give it the time, within bounds
+			switch {
+			case m.Code == CodeNotYet && p.age(seq) < hedgeAgain: // parked there: give it the time, within bounds
 				u.at = p.now + min(max(m.Wait, pullAgain), time.Second)
-			} else { // others have it already, or it is not to be had here: the next one is asked
+			case m.Code == CodeNotYet: // others may have it; the more do not, the fewer are asked
+				u.at = p.now + min(notYetPause<<min(u.tries-1, 4), pullAgain)
+				p.repairAt = min(p.repairAt, u.at)
+			default: // it is not to be had here: the next one is asked
+				p.budget.Refund(1)
 				u.at = p.now
 				p.repairAt = min(p.repairAt, p.now)
 			}

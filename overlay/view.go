@@ -28,6 +28,7 @@ type neighbour struct {
 	away     bool            // it is leaving
 	missing  bool            // a child that an orphan of its says is dead, and that says nothing
 	busy     []time.Duration
+	climbAt  time.Duration // not asked before to make room for a worthier child
 	breaker  failover.Breaker
 	served   int           // objects served to it since servedAt
 	servedAt time.Duration // start of the running second
