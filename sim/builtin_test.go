@@ -29,10 +29,14 @@ func brief(t testing.TB, name string, recovery time.Duration) Scenario {
 }
 
 func TestEveryBuiltInScenarioRunsAndLeavesTheTreesWhole(t *testing.T) {
+	peers := 40
+	if testing.Short() {
+		peers = 20
+	}
 	for _, name := range Names() {
 		t.Run(name, func(t *testing.T) {
 			s := brief(t, name, 15*time.Second)
-			o := watchRun(t, s, 40, 1, nil)
+			o := watchRun(t, s, peers, 1, nil)
 			sane(t, o.r)
 			if len(s.Faults) > 0 && len(o.r.Faults) == 0 {
 				t.Error("no fault is marked")

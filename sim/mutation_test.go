@@ -196,37 +196,41 @@ func TestEveryBrokenRuleIsSeenByAnOracle(t *testing.T) {
 		broken   *breach
 		oracle   func(outcome) float64
 		most     float64 // that the oracle lets pass, as the mean of two seeds
-		// Beside each: what the first six seeds gave, healthy and broken.
+		// Beside each: what seeds 0 to 7 gave, healthy and broken.
 	}{
-		// 0 to 0.022 and 0.107 to 0.158; with an earlier core 0.018 to 0.035 and 0.160 to 0.210.
+		// 0 to 0.005 and 0.106 to 0.207 of the standbys; earlier cores reached 0.035.
 		{"standbys share the parent's path", "relay-kill", 60, nil, sharedPaths,
 			func(o outcome) float64 { return behindParent(o.e) }, 0.07},
-		// 153 to 227 ms and 313 to 356 ms.
+		// 180 to 243 ms and 312 to 356 ms.
 		{"nothing is pulled while a parent is silent", "relay-kill", 60, cityKills, noPulls,
-			func(o outcome) float64 { return o.r.Summary.TouchedGapMS.P50 }, 265},
-		// 0 and 6 to 26 stripes.
+			func(o outcome) float64 { return o.r.Summary.TouchedGapMS.P50 }, 275},
+		// No stripe and 6 to 26.
 		{"loops are not refused", "mass-failure", 60, nil, unseenLoops,
 			func(o outcome) float64 { return float64(o.looping) }, 1},
-		// 0 to 0.020 and 0.016 to 0.506; the two that are run 0.0002 and 0.003, 0.099 and 0.353.
+		// 0.0002 to 0.040 and 0.037 to 0.337; the mean is 0.008 and 0.149.
 		{"the urgent are not let in", "mass-failure", 60, reserved, nobodyUrgent, missed, 0.07},
 		// Nobody and all 19.
 		{"objects are delivered twice", "calm", 20, nil, deliveredTwice,
 			func(o outcome) float64 { return float64(tooMany(o.e)) }, 0},
-		// 0.030 to 0.080 and 0.431 to 0.614.
+		// 0.025 to 0.069 and 0.414 to 0.652.
 		{"objects are sent to those who did not ask", "calm", 40, nil, unasked,
 			func(o outcome) float64 { return o.r.Summary.Redundancy.P50 }, 0.2},
-		// 0.2 to 0.4 and 7.1 to 8.4.
+		// 0.2 to 0.4 and 7.0 to 8.7 a viewer.
 		{"a draining relay leaves without a word", "rolling-update", 60, quickUpdate, noGoodbye, hedges, 2},
 	} {
 		t.Run(c.name, func(t *testing.T) {
+			seeds := uint64(2)
+			if testing.Short() {
+				seeds = 1
+			}
 			mean := func(b *breach) (x float64) {
-				for seed := range uint64(2) {
+				for seed := uint64(1); seed <= seeds; seed++ {
 					s := small(t, c.scenario)
 					s.Settings.Duration = 8 * time.Second
 					if c.change != nil {
 						c.change(&s)
 					}
-					x += c.oracle(watchRun(t, s, c.peers, seed, b)) / 2
+					x += c.oracle(watchRun(t, s, c.peers, seed, b)) / float64(seeds)
 				}
 				return x
 			}
