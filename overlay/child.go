@@ -167,9 +167,12 @@ func (p *Peer) admit(n *neighbour, i int, urgent, stranded bool) bool {
 	if needy {
 		most++
 	}
-	if p.leaving() >= most || p.used() >= p.slots+most || p.cfg.MaxChildren > 0 && p.usedIn(i) > p.cfg.MaxChildren {
+	used := p.used()
+	if p.cfg.MaxChildren > 0 && p.usedIn(i) > p.cfg.MaxChildren || used >= p.slots+most+1 {
 		return false
 	}
+	// Even with the extra places taken: those who cannot move may have nowhere to
+	// go before the worthier one is here to take them.
 	c := p.lessWorth(i, n)
 	if c < 0 && stranded {
 		c = p.settled(i)
@@ -178,6 +181,9 @@ func (p *Peer) admit(n *neighbour, i int, urgent, stranded bool) bool {
 		p.pushAt = p.now + pushPause
 		p.push(i, c, n.id)
 		return true
+	}
+	if p.leaving() >= most || used >= p.slots+most {
+		return false
 	}
 	if perStripe && (needy || Home(p.self, p.cfg.Stripes) == i && !p.cfg.Publisher) && p.pushOther(i) {
 		return true

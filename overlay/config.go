@@ -125,7 +125,7 @@ const (
 	confirmTime = 80 * time.Millisecond
 	// answerTime bounds the wait for Accept or Refuse beyond a round trip and a quarter.
 	answerTime = 120 * time.Millisecond
-	// joinAnswerTime is the same for a peer that has nothing to lose yet.
+	// joinAnswerTime is the same for a stripe that has nothing to lose yet.
 	joinAnswerTime = 600 * time.Millisecond
 	// statusEvery is the pace of Status to neighbours; three missed ones end
 	// the neighbourhood. Guess: 1 % of control traffic at 12 neighbours.

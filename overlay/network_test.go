@@ -386,7 +386,9 @@ func (n *testNet) check(whole bool) {
 	n.t.Helper()
 	for _, p := range n.alive() {
 		s := p.core.Snapshot()
-		if s.Used > s.Slots+max(1, s.Slots/8)+1 && s.Used > 0 {
+		// One place more for the urgent and for push-downs; and a child that was
+		// said to be dead may come back to a place that was given away.
+		if s.Used > s.Slots+max(1, s.Slots/8)+2 && s.Used > 0 {
 			n.t.Errorf("%v: %x has %d children in %d slots", n.now, p.id, s.Used, s.Slots)
 		}
 		if !whole || p.id == n.pub {

@@ -71,7 +71,7 @@ func (p *Peer) subscribeBest(i int, why reason, not PeerID) bool {
 func (p *Peer) ask(n *neighbour, i int, why reason) {
 	s := &p.stripes[i]
 	wait := n.rtt + n.rtt/4 + answerTime
-	if !p.started {
+	if s.parent == 0 && !s.orphan {
 		wait = 2*n.rtt + joinAnswerTime
 	}
 	if why == whyMove {
@@ -330,7 +330,10 @@ func (p *Peer) expireAttempt(i int) {
 func (p *Peer) attemptFailed(i int) {
 	s := &p.stripes[i]
 	if n := p.byID[s.try.to]; n != nil {
-		n.breaker.Failure(p.now)
+		if p.now-n.failedAt > answerTime { // one stall is one failure, in however many stripes
+			n.breaker.Failure(p.now)
+			n.failedAt = p.now
+		}
 		n.busy[i] = p.now + p.jitter(time.Second)
 		p.send(n.id, Unsubscribe{Stripe: uint8(i)}) // its Accept may be on the way
 	}

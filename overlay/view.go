@@ -30,6 +30,7 @@ type neighbour struct {
 	busy     []time.Duration
 	climbAt  time.Duration // not asked before to make room for a worthier child
 	breaker  failover.Breaker
+	failedAt time.Duration // of the breaker's last failure
 	served   int           // objects served to it since servedAt
 	servedAt time.Duration // start of the running second
 	doubt    time.Duration // when it was last given up as a parent, 0: never

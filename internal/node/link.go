@@ -245,6 +245,11 @@ func (s *Session) attach(l *link) {
 		old.close(false)
 	}
 	s.node.host.Protect(l.peer, "braidway")
+	// Its own card first, so that the neighbour can name this peer to others at
+	// once: identify brings it too, but later.
+	if raw := s.book.card(s.self); raw != nil {
+		l.out.push(queued{frame: appendFrame(nil, frameCard, raw)}, false)
+	}
 	go func() {
 		defer s.wg.Done()
 		l.out.run(s.ctx, func(context.Context) (network.Stream, error) { return l.ctl, nil }, nil, s.count.sentControl)

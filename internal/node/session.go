@@ -496,7 +496,12 @@ func mentioned(m overlay.Message) []overlay.PeerID {
 func (s *Session) connect(id overlay.PeerID) {
 	p, ok := s.book.lookup(id)
 	fail := func() { s.post(item{ev: overlay.Event{Kind: overlay.EvDisconnected, Peer: id}}) }
-	if !ok || s.node.banned(p) || p == s.node.host.ID() {
+	if !ok {
+		s.wg.Add(1)
+		go s.awaitCard(id, fail)
+		return
+	}
+	if s.node.banned(p) || p == s.node.host.ID() {
 		go fail()
 		return
 	}
@@ -522,6 +527,29 @@ func (s *Session) connect(id overlay.PeerID) {
 			fail()
 		}
 	}()
+}
+
+// cardWait is for how long a dial waits for the card of a peer that was named:
+// who named it may learn it a moment later itself, and bring it with the next word.
+const cardWait = time.Second
+
+// awaitCard dials peer id once somebody has said who that is.
+func (s *Session) awaitCard(id overlay.PeerID, fail func()) {
+	defer s.wg.Done()
+	tick := time.NewTicker(cardWait / 20)
+	defer tick.Stop()
+	for range 20 {
+		select {
+		case <-tick.C:
+		case <-s.ctx.Done():
+			return
+		}
+		if _, ok := s.book.lookup(id); ok {
+			s.connect(id)
+			return
+		}
+	}
+	fail()
 }
 
 // disconnect ends an exchange; libp2p's connection goes too when the peer was
