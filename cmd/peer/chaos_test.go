@@ -22,6 +22,7 @@ import (
 	"github.com/braidway/braidway/internal/media"
 	"github.com/braidway/braidway/internal/node"
 	"github.com/braidway/braidway/measure"
+	"github.com/braidway/braidway/sim/stack"
 )
 
 // binary is built once for all tests.
@@ -39,6 +40,7 @@ var binary = sync.OnceValues(func() (string, error) {
 })
 
 func TestMain(m *testing.M) {
+	stack.Main()
 	code := m.Run()
 	if file, err := binary(); err == nil {
 		_ = os.RemoveAll(filepath.Dir(file))

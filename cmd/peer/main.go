@@ -12,6 +12,8 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
+
+	"github.com/braidway/braidway/sim/stack"
 )
 
 // Exit statuses; CLI users rely on them.
@@ -34,7 +36,10 @@ type notFoundError struct{ error }
 
 func (e notFoundError) Unwrap() error { return e.error }
 
-func main() { os.Exit(run(os.Args[1:])) }
+func main() {
+	stack.Main() // in the child of a full-stack simulation, this is all
+	os.Exit(run(os.Args[1:]))
+}
 
 func run(args []string) int {
 	ctx, stop := signals()

@@ -184,7 +184,7 @@ func unknownKeys(root *cobra.Command, config string, file map[string]any) error 
 			return usagef("%s: unknown key %q; known are the flags of the commands, without --%s", config, k, nearest(k, known))
 		}
 	}
-	variables := map[string]bool{}
+	variables := map[string]bool{envPrefix + "STACK_CHILD": true} // package sim/stack starts this program with it
 	for k := range known {
 		variables[envName(k)] = true
 	}

@@ -137,7 +137,10 @@ func (m *meter) show() {
 
 // progressText says how far, how fast and how long.
 func progressText(share float64, events uint64, wall time.Duration) string {
-	text := fmt.Sprintf("%3.0f %%, %s events/s", 100*share, rounded(float64(events)/max(1e-3, wall.Seconds())))
+	text := fmt.Sprintf("%3.0f %%", 100*share)
+	if events > 0 { // the full stack counts none
+		text += fmt.Sprintf(", %s events/s", rounded(float64(events)/max(1e-3, wall.Seconds())))
+	}
 	if share >= 0.01 {
 		left := time.Duration(float64(wall) * (1 - share) / share)
 		text += fmt.Sprintf(", %v left", left.Round(time.Second))

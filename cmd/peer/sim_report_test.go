@@ -151,7 +151,7 @@ func TestSimCompares(t *testing.T) {
 		t.Errorf("%v, %v", labels, fake.asked)
 	}
 	out := ran(t, "sim", "compare", "calm", "--with", "beacon=25ms", "--seeds", "2", "--markdown")
-	if !strings.HasPrefix(out, "|  | beacon=50ms | beacon=25ms |\n") {
+	if !strings.HasPrefix(out, "|  | beacon=60ms | beacon=25ms |\n") {
 		t.Errorf("%s", out)
 	}
 	if out := ran(t, "sim", "compare", "calm", "--systems", "gossip, braidway"); strings.Index(out, "gossip") > strings.Index(out, "braidway") {
@@ -162,7 +162,7 @@ func TestSimCompares(t *testing.T) {
 func TestSimTuneSweepsOneParameterAtATime(t *testing.T) {
 	fake := withFake(t)
 	dir := t.TempDir()
-	out := ran(t, "sim", "tune", "--param", "beacon=25ms,50ms", "--param", "stripes=2,4", "--scenario", "relay-kill", "--scenario", "jitter-storm", "--seeds", "2", "--out", dir)
+	out := ran(t, "sim", "tune", "--param", "beacon=25ms,60ms", "--param", "stripes=2,4", "--scenario", "relay-kill", "--scenario", "jitter-storm", "--seeds", "2", "--out", dir)
 	// The default is one run of both sweeps: 3 variants, 2 scenarios, 2 seeds.
 	if len(fake.asked) != 12 {
 		t.Errorf("%d runs: %v", len(fake.asked), fake.asked)
@@ -185,7 +185,7 @@ func TestSimTuneSweepsOneParameterAtATime(t *testing.T) {
 	if out, _, err := peerCommand(ctx, "sim", "tune", "--param", "beacon=25ms", "--scenario", "calm", "--seed", "99"); err == nil || !strings.Contains(out, "25ms (partial)") {
 		t.Errorf("stopped: %v: %s", err, out)
 	}
-	t.Setenv("BRAIDWAY_PARAM", "beacon=25ms,50ms,stripes=2")
+	t.Setenv("BRAIDWAY_PARAM", "beacon=25ms,60ms,stripes=2")
 	var rows []map[string]any
 	if err := json.Unmarshal([]byte(ran(t, "sim", "tune", "--scenario", "calm", "--json")), &rows); err != nil || len(rows) != 3 || rows[1]["is_default"] != true {
 		t.Errorf("%v: %v", err, rows)

@@ -5,18 +5,15 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
 	"github.com/braidway/braidway/sim"
+	"github.com/braidway/braidway/sim/stack"
 )
 
-// mostStack is how many live peers fit a machine (issue 4).
-const mostStack = 200
-
 // runStack runs the full stack; tests put another in its place.
-var runStack = func(context.Context, sim.Scenario, sim.Options) (*sim.Result, error) {
-	return nil, errors.New("the full stack is not part of this build")
+var runStack = func(ctx context.Context, sc sim.Scenario, o sim.Options) (*sim.Result, error) {
+	return stack.Run(ctx, sc, stack.Options{Peers: o.Peers, Seed: o.Seed, Progress: o.Progress})
 }
 
 // forStack makes b run the full stack, one run at a time unless told otherwise.
@@ -31,20 +28,22 @@ func (s *simFlags) forStack(b *batch, sc sim.Scenario) error {
 	return nil
 }
 
+// fitsStack refuses what the full stack cannot run.
 func (s *simFlags) fitsStack(sc sim.Scenario) error {
-	if n := sc.Peers + sc.Settings.Crowd; n > mostStack {
-		return usagef("%s is %d and the crowd %d; the full stack allows at most %d together; give for example --peers 60%s",
-			s.from.where("peers"), sc.Peers, sc.Settings.Crowd, mostStack, crowdHint(sc))
+	err := stack.Fits(sc, sc.Peers)
+	if err == nil {
+		return nil
 	}
-	if sc.Settings.System != sim.Systems()[0] {
-		return usagef("system is %q; the full stack allows %s", sc.Settings.System, sim.Systems()[0])
+	// When only the size is wrong, say what would fit.
+	const fit = 60
+	smaller := sc
+	smaller.Settings.Crowd = min(sc.Settings.Crowd, fit)
+	if stack.Fits(smaller, min(sc.Peers, fit)) != nil {
+		return usageError{err}
 	}
-	return nil
-}
-
-func crowdHint(sc sim.Scenario) string {
-	if sc.Settings.Crowd == 0 {
-		return ""
+	hint := fmt.Sprintf("--peers %d", min(sc.Peers, fit))
+	if c := smaller.Settings.Crowd; c > 0 {
+		hint += fmt.Sprintf(" --set crowd=%d", c)
 	}
-	return fmt.Sprintf(" --set crowd=%d", min(sc.Settings.Crowd, 60))
+	return usagef("%s: %w; give for example %s", s.from.where("peers"), err, hint)
 }

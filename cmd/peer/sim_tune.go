@@ -22,7 +22,7 @@ import (
 // where single relays die, one where every switch is false, and one where half
 // of all die at once.
 var (
-	tuneParams = []string{"beacon=25ms,50ms,100ms,200ms", "bound=60ms,80ms,100ms,150ms,250ms", "stripes=2,4,8",
+	tuneParams = []string{"beacon=25ms,60ms,100ms,200ms", "bound=60ms,80ms,100ms,150ms,250ms", "stripes=2,4,8",
 		"standbys=1,2,3,5", "reserve=0,0.05,0.1,0.2", "hedge=0.01,0.03,0.05,0.1"}
 	tuneScenarios = []string{"relay-kill", "jitter-storm", "mass-failure"}
 )
@@ -44,7 +44,7 @@ func simTuneCommand() *cobra.Command {
 they are, and prints a Markdown table: what a value costs in false switches and
 redundancy, and what it brings in gap and continuity. With --out it also writes
 tuning.md and tuning.csv.`,
-		Example: "  peer sim tune --param beacon=25ms,50ms,100ms --scenario relay-kill\n  peer sim tune --param bound=60ms,100ms --param hedge=0.03,0.1 --seeds 5 --out docs",
+		Example: "  peer sim tune --param beacon=25ms,60ms,100ms --scenario relay-kill\n  peer sim tune --param bound=60ms,100ms --param hedge=0.03,0.1 --seeds 5 --out docs",
 		Args:    exactly(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			sweeps, err := parseSweeps(params, s.from)

@@ -33,8 +33,8 @@ func newRange(v []float64) *Range {
 // Seeds says how far seeds of one scenario agree: over all viewers pooled, one
 // seed that went wrong disappears.
 type Seeds struct {
-	Seeds           []uint64 `json:"seeds"`        // ascending
-	Hashes          []string `json:"trace_hashes"` // in the order of Seeds
+	Seeds           []uint64 `json:"seeds"`                  // ascending
+	Hashes          []string `json:"trace_hashes,omitempty"` // in the order of Seeds; the full stack has none
 	SurvivorsIntact *Range   `json:"survivors_intact,omitempty"`
 	TouchedGapP99MS *Range   `json:"touched_gap_p99_ms,omitempty"`
 	StartupP99MS    *Range   `json:"startup_p99_ms,omitempty"`
@@ -155,7 +155,10 @@ func summarize(p *sim.Result, rs []*sim.Result) {
 }
 
 func (s *Seeds) add(r *sim.Result) {
-	s.Seeds, s.Hashes = append(s.Seeds, r.Seed), append(s.Hashes, hashOf(r))
+	s.Seeds = append(s.Seeds, r.Seed)
+	if h := hashOf(r); h != "" {
+		s.Hashes = append(s.Hashes, h)
+	}
 	if r.Collapsed {
 		s.Collapsed++
 	}
@@ -190,6 +193,9 @@ func jointHash(rs []*sim.Result) uint64 {
 	if len(rs) == 1 {
 		return rs[0].Hash
 	}
+	if slices.ContainsFunc(rs, func(r *sim.Result) bool { return r.Hash == 0 }) {
+		return 0 // of the full stack
+	}
 	h := sha256.New()
 	for _, r := range rs {
 		fmt.Fprintf(h, "%d %s\n", r.Seed, hashOf(r))
@@ -197,5 +203,10 @@ func jointHash(rs []*sim.Result) uint64 {
 	return binary.BigEndian.Uint64(h.Sum(nil))
 }
 
-// hashOf writes a trace hash as Summary does.
-func hashOf(r *sim.Result) string { return fmt.Sprintf("%016x", r.Hash) }
+// hashOf writes a trace hash as Summary does; the full stack has none.
+func hashOf(r *sim.Result) string {
+	if r.Hash == 0 {
+		return ""
+	}
+	return fmt.Sprintf("%016x", r.Hash)
+}

@@ -194,10 +194,13 @@ func facts(r *Run) []fact {
 		}
 		fs = append(fs, fact{"collapsed", where})
 	}
-	fs = append(fs,
-		fact{"events", count(res.Events) + ", " + ratio(float64(res.Events), res.Wall.Seconds(), short) + "/s"},
-		fact{"memory", ratio(float64(res.Bytes), float64(res.Peers), func(v float64) string { return trim(v/1000, 1) + " kB a peer" })},
-		fact{"trace hash", hashOf(res) + ofSeeds(r)})
+	if res.Events > 0 { // the full stack has none, nor a hash
+		fs = append(fs, fact{"events", count(res.Events) + ", " + ratio(float64(res.Events), res.Wall.Seconds(), short) + "/s"})
+	}
+	fs = append(fs, fact{"memory", ratio(float64(res.Bytes), float64(res.Peers), func(v float64) string { return trim(v/1000, 1) + " kB a peer" })})
+	if h := hashOf(res); h != "" {
+		fs = append(fs, fact{"trace hash", h + ofSeeds(r)})
+	}
 	return fs
 }
 
