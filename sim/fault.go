@@ -227,19 +227,25 @@ func (e *engine) touch(what string, dead []uint32) {
 		if slices.Contains(dead, i) || e.peers[i].left != 0 {
 			continue
 		}
-		if c, ok := e.peers[i].core.(*overlay.Peer); ok {
-			if c.Behind(ids) {
-				e.touched = append(e.touched, touch{i, e.now})
-			}
-		} else {
-			for s := range e.set.Stripes {
-				if parent, _, _ := e.peers[i].core.(shaped).Shape(s); slices.Contains(ids, parent) {
-					e.touched = append(e.touched, touch{i, e.now})
-					break
-				}
+		if e.behind(&e.peers[i], ids) {
+			e.touched = append(e.touched, touch{i, e.now})
+		}
+	}
+}
+
+// behind reports whether p is fed through one of ids, as far as its core tells.
+func (e *engine) behind(p *peer, ids []overlay.PeerID) bool {
+	switch c := p.core.(type) {
+	case *overlay.Peer:
+		return c.Behind(ids)
+	case shaped:
+		for s := range e.set.Stripes {
+			if parent, _, _ := c.Shape(s); slices.Contains(ids, parent) {
+				return true
 			}
 		}
 	}
+	return false
 }
 
 // judge decides whether a parent that was given up was alive, its line up and

@@ -93,6 +93,17 @@ func TestABadScenarioFileIsRefusedByLineKeyAndRange(t *testing.T) {
 	}
 }
 
+func TestAFactorOfZeroIsRefusedWhereItCounts(t *testing.T) {
+	s, _ := Find("calm")
+	for what, bad := range map[string]bool{Bandwidth: true, Jitter: true, Kill: false, Freeze: false, Drain: false} {
+		s.Faults = []Fault{{What: what, At: time.Second, For: time.Second}}
+		err := s.Validate(20)
+		if (err != nil) != bad || bad && (!strings.Contains(err.Error(), "factor is 0") || !strings.Contains(err.Error(), what)) {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+}
+
 func TestTheExampleListsEveryKey(t *testing.T) {
 	const file = "../docs/scenario.example.toml"
 	b, err := os.ReadFile(file)

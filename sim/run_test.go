@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"runtime"
+	"strings"
 	"testing"
 	"time"
 )
@@ -135,9 +136,15 @@ func TestATraceIsTheSameBytesWithAnyNumberOfShards(t *testing.T) {
 					Peer *int
 					ID   string
 					Ev   string
+					What string
 				}
-				if err := json.Unmarshal(line, &m); err != nil || m.T == nil || m.Peer == nil || len(m.ID) != 16 || m.Ev == "" {
+				err := json.Unmarshal(line, &m)
+				nobody := m.Ev == "fault" && m.What == Publisher && m.Peer == nil && m.ID == ""
+				if err != nil || m.T == nil || m.Ev == "" || !nobody && (m.Peer == nil || len(m.ID) != 16) {
 					t.Fatalf("line %d: %v: %s", n+1, err, line)
+				}
+				if nobody {
+					kinds["nobody"]++
 				}
 				if *m.T < last {
 					t.Fatalf("line %d goes back in time: %s", n+1, line)
@@ -149,6 +156,9 @@ func TestATraceIsTheSameBytesWithAnyNumberOfShards(t *testing.T) {
 				if kinds[ev] == 0 {
 					t.Errorf("no line has the event %q: %v", ev, kinds)
 				}
+			}
+			if want := strings.Count(name, "publisher"); kinds["nobody"] != want {
+				t.Errorf("%d lines tell of the publisher's death, want %d", kinds["nobody"], want)
 			}
 		})
 	}

@@ -83,6 +83,8 @@ func (f *Fault) check() error {
 		return fmt.Errorf("for is %v, allowed is 0s to %v", f.For, day)
 	case f.Factor < 0 || f.Factor > 1000:
 		return fmt.Errorf("factor is %v, allowed is 0 to 1000", f.Factor)
+	case f.Factor == 0 && (f.What == Bandwidth || f.What == Jitter):
+		return fmt.Errorf("factor is 0, allowed for a %s is more than that, to 1000", f.What)
 	}
 	return nil
 }

@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"math"
 	"slices"
 
 	"github.com/braidway/braidway/overlay"
@@ -91,19 +92,27 @@ func (s *shard) write(peer uint32, m map[string]any) {
 	s.lines = append(s.lines, line{s.now, peer, len(s.lines), b})
 }
 
-// world notes what happens to peers from outside.
+// world notes what happens to peers from outside. What hits no viewer, as a
+// storm, is one line without a peer.
 func (t *tracer) world(e *engine, ev, what string, peers ...uint32) {
-	for _, i := range peers {
-		m := map[string]any{"t": seconds(e, e.now), "peer": i, "ev": ev}
-		if int(i) < len(e.peers) {
-			m["id"] = fmt.Sprintf("%016x", uint64(e.peers[i].id))
-		}
+	add := func(peer uint32, m map[string]any) {
+		m["t"], m["ev"] = seconds(e, e.now), ev
 		if what != "" {
 			m["what"] = what
 		}
-		if b, err := json.Marshal(m); err == nil {
-			t.lines = append(t.lines, line{e.now, i, len(t.lines), b})
+		if b, err := json.Marshal(m); err == nil { // ahead of what cores do, in whichever shard
+			t.lines = append(t.lines, line{e.now, peer, math.MinInt + len(t.lines), b})
 		}
+	}
+	if len(peers) == 0 {
+		add(0, map[string]any{})
+	}
+	for _, i := range peers {
+		m := map[string]any{"peer": i}
+		if int(i) < len(e.peers) {
+			m["id"] = fmt.Sprintf("%016x", uint64(e.peers[i].id))
+		}
+		add(i, m)
 	}
 }
 

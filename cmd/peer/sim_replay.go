@@ -24,8 +24,8 @@ import (
 
 // traceLine is one line of a trace.
 type traceLine struct {
-	T       float64           `json:"t"` // s, from the beginning of the measures
-	Peer    uint32            `json:"peer"`
+	T       float64           `json:"t"`              // s, from the beginning of the measures
+	Peer    *uint32           `json:"peer,omitempty"` // nil: a fault that hit no viewer
 	ID      string            `json:"id,omitempty"`
 	Ev      string            `json:"ev"`
 	What    string            `json:"what,omitempty"`
@@ -127,7 +127,7 @@ func (w *wanted) has(l *traceLine) bool {
 	case w.id != "":
 		return l.ID == w.id
 	case w.index != nil:
-		return l.Peer == *w.index
+		return l.Peer != nil && *l.Peer == *w.index
 	}
 	return l.ofWorld()
 }
@@ -157,7 +157,7 @@ func readTrace(from io.Reader, who wanted, until float64) (*replay, error) {
 			continue
 		}
 		if who != (wanted{}) {
-			r.Peer, r.ID = &l.Peer, l.ID
+			r.Peer, r.ID = l.Peer, l.ID
 		}
 		if l.Ev == "state" {
 			r.State, r.AtS = l.Stripes, &l.T
@@ -208,7 +208,10 @@ func (r *replay) print(w io.Writer) error {
 		l := &r.Events[i]
 		who := ""
 		if r.Peer == nil {
-			who = fmt.Sprintf("peer %d\t", l.Peer)
+			who = "–\t"
+			if l.Peer != nil {
+				who = fmt.Sprintf("peer %d\t", *l.Peer)
+			}
 		}
 		fmt.Fprintf(t, "%.6f s\t%s%s\t%s\n", l.T, who, l.Ev, l.text())
 	}

@@ -232,6 +232,7 @@ const someTrace = `{"t":-2.5,"peer":17,"id":"00000000000000ab","ev":"join"}
 {"t":1,"peer":3,"id":"00000000000000cd","ev":"fault","what":"kill"}
 {"t":1.25,"peer":17,"id":"00000000000000ab","ev":"switch","other":4,"stripe":0,"seq":12,"wait_ms":120.5}
 {"t":1.25,"peer":17,"id":"00000000000000ab","ev":"state","stripes":[{"stripe":0,"parent":4,"standbys":[5],"children":[9],"position":12}]}
+{"ev":"fault","t":2,"what":"jitter"}
 {"t":3,"peer":8,"id":"00000000000000ef","ev":"leave"}
 `
 
@@ -248,7 +249,7 @@ func TestSimReplayShowsOnePeerUpToAMoment(t *testing.T) {
 		}
 	}
 	world := ran(t, "sim", "replay", file)
-	if strings.Count(world, "\n") != 3 || !strings.Contains(world, "kill") || strings.Contains(world, "switch") {
+	if strings.Count(world, "\n") != 4 || !strings.Contains(world, "–") || strings.Contains(world, "peer 0") || !strings.Contains(world, "kill") || strings.Contains(world, "switch") {
 		t.Errorf("%s", world)
 	}
 	m := asMap(t, ran(t, "sim", "replay", file, "--peer", "17", "--json", "--until", "2s"))
@@ -261,7 +262,7 @@ func TestSimReplayShowsOnePeerUpToAMoment(t *testing.T) {
 		}
 	}
 	bad := write(t, t.TempDir(), "bad.jsonl", someTrace+"{\"t\":4", 0o600)
-	if _, _, err := peerCommand(t.Context(), "sim", "replay", bad); err == nil || !strings.Contains(err.Error(), "line 8") {
+	if _, _, err := peerCommand(t.Context(), "sim", "replay", bad); err == nil || !strings.Contains(err.Error(), "line 9") {
 		t.Errorf("a trace that was cut off: %v", err)
 	}
 }
@@ -288,6 +289,9 @@ func TestTheMeterTellsHowFarRunsAre(t *testing.T) {
 	m.done(1)
 	if share, _ := m.share(); share != 1 {
 		t.Errorf("share %v at the end", share)
+	}
+	if got := progressText(.25, 0, 2*time.Second); got != " 25 %, 6s left" { // of the full stack
+		t.Errorf("%q", got)
 	}
 	if got := progressText(.25, 3_000_000, 2*time.Second); got != " 25 %, 1.5M events/s, 6s left" {
 		t.Errorf("%q", got)
