@@ -154,7 +154,7 @@ func (s *shard) dial(p *peer, i uint32) {
 		return
 	}
 	way := base(&p.profile, &q.profile)
-	rtt := 2*way + time.Duration(jitter(p.rng, e.jitterOf(p)))
+	rtt := 2*way + jitter(p.rng, e.jitterOf(p))
 	cost := time.Duration(dialTrips*float64(rtt)) - way
 	if q.nat != natOpen && p.nat != natOpen {
 		cost += punchTime

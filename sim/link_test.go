@@ -45,7 +45,7 @@ func line100(nat hardness) profile {
 // until runs until then.
 func (l lab) until(t time.Duration) {
 	l.end = int64(t)
-	l.engine.run(context.Background(), nil)
+	l.run(context.Background(), nil)
 }
 
 func (l lab) scribe(i uint32) *scribe { return l.peers[i].core.(*scribe) }

@@ -57,7 +57,6 @@ type testPeer struct {
 	epoch   uint64
 	start   uint64
 	started time.Duration
-	epochs  int
 	got     map[uint64]time.Duration
 	sent    int // objects, since it was last looked at
 	came    int

@@ -166,7 +166,7 @@ func (c *gossip) message(l *link, m overlay.Message) {
 			return
 		}
 		for _, id := range m.ids {
-			if p.served < int(c.have.Capacity()) && c.cached(id) {
+			if p.served < c.have.Capacity() && c.cached(id) {
 				p.served++
 				c.give(overlay.ActServe, l, id, true)
 			}
