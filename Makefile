@@ -5,7 +5,7 @@ ARGS ?=
 FUZZTIME ?= 30s
 
 .DEFAULT_GOAL := help
-.PHONY: build demo test lint fmt bench fuzz chaos sim clean help
+.PHONY: build demo test lint fmt bench fuzz chaos sim tune clean help
 
 help: ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
@@ -42,8 +42,13 @@ fuzz: ## fuzz every parser for FUZZTIME
 chaos: ## kill and freeze real processes for a minute
 	BRAIDWAY_CHAOS=full go test -count 1 -timeout 10m -v -run 'TestRelaysDieAndFreeze' ./cmd/peer
 
-sim: ## run the core's in-memory networks
-	go test -count 1 -v -run 'Network|Deaths|Frozen|Partition|Half|Pause|Restart|Drain' ./overlay
+sim: build ## run three scenarios in the simulator, shortened; ARGS="--peers 1000 --seed 2"
+	@for s in relay-kill mass-failure flash-crowd; do \
+	  echo "== $$s"; ./bin/peer sim run $$s --peers 200 --set duration=15s $(ARGS) || exit 1; \
+	done
+
+tune: build ## sweep the defaults into docs/tuning.md and tuning.csv; ARGS="--seeds 5"
+	./bin/peer sim tune --out docs $(ARGS)
 
 clean: ## remove what was built
 	rm -rf bin
