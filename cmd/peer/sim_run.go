@@ -23,7 +23,9 @@ func simRunCommand() *cobra.Command {
 		Long: `Runs a scenario that peer sim list shows, or one of your own from a TOML file, and
 prints what the viewers experienced. The same version, scenario, peers and seed
 give the same trace_hash on every machine. Ctrl-C prints what there is until
-then, marked as partial, and exits with status 1; a second one ends at once.`,
+then, marked as partial, and exits with status 1; a second one ends at once.
+With --stack the live peers themselves run, on a virtual network and clock: there
+runs of one seed are alike, but not the same, and have no trace_hash.`,
 		Example: `  peer sim run relay-kill --peers 500 --seed 1
   peer sim run mass-failure --peers 10000 --seeds 12 --out report
   peer sim run mine.toml --set beacon=25ms --set population=metro --json
@@ -56,7 +58,7 @@ then, marked as partial, and exits with status 1; a second one ends at once.`,
 	s.addBasics(f)
 	s.addMany(f)
 	f.StringVar(&trace, "trace", "", "`FILE` for what every peer did and what happened to it (JSON lines; peer sim replay reads them)")
-	f.BoolVar(&stack, "stack", false, "run the live peers themselves on a virtual network, up to 200, instead of the model")
+	f.BoolVar(&stack, "stack", false, "run the live peers themselves on a virtual network, up to 200, instead of the model (or, with --set system=gossip, gossipsub)")
 	s.bind(cmd)
 	return cmd
 }

@@ -210,6 +210,22 @@ func TestTheEngineBehindTheCommands(t *testing.T) {
 	}
 }
 
+func TestTheFullStackBehindTheCommands(t *testing.T) {
+	t.Setenv("BRAIDWAY_STACK_CHILD", "") // no setting, but no stranger either
+	small := []string{"calm", "--peers", "8", "--set", "duration=2s", "--set", "join=1s", "--set", "settle=2s"}
+	one := asMap(t, ran(t, append([]string{"sim", "run", "--stack", "--json"}, small...)...))
+	if one["continuity"] == nil || one["peers"] != 8.0 || one["trace_hash"] != nil {
+		t.Errorf("%v", one)
+	}
+	both := asMap(t, ran(t, append([]string{"sim", "validate", "--json", "--out", t.TempDir()}, small...)...))
+	for _, f := range both["figures"].([]any) {
+		f := f.(map[string]any)
+		if v := f["values"].([]any); f["name"] == "continuity p50" && (len(v) != 2 || v[0] == nil || v[1] == nil) {
+			t.Errorf("%v", f)
+		}
+	}
+}
+
 func TestASignalEndsASimulationWithAPartialReport(t *testing.T) {
 	file, err := binary()
 	if err != nil {
