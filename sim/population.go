@@ -162,7 +162,7 @@ func (s *Settings) draw(rng *rand.Rand) profile {
 	}
 	p.oneWay = a.rtt/2 + time.Duration(away*float64(time.Millisecond))
 	if s.Population == "metro" {
-		p.oneWay = min(p.oneWay, 7*time.Millisecond)
+		p.oneWay = min(p.oneWay, 4400*time.Microsecond)
 	}
 	switch x := rng.Float64(); {
 	case !s.NAT || x < 0.10:
