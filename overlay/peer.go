@@ -327,7 +327,7 @@ func (p *Peer) message(from PeerID, m Message) {
 	if n == nil {
 		return
 	}
-	n.heard = p.now
+	n.heard, n.quiet = p.now, false
 	if n.missing {
 		p.resume(n)
 	}

@@ -14,6 +14,7 @@ import (
 type pull struct {
 	seq   uint64
 	to    PeerID
+	asked time.Duration
 	at    time.Duration // when it may be asked for again
 	tries uint8
 }
@@ -157,6 +158,9 @@ func (p *Peer) pullFrom(i int, end uint64, hedge bool) int {
 				continue
 			}
 			tries = p.pulls[old].tries
+			if o := p.byID[p.pulls[old].to]; o != nil && o.heard < p.pulls[old].asked {
+				o.quiet = true
+			}
 		}
 		turn := int(tries)
 		if hedge { // ask all standbys for a part: who answers is alive
@@ -188,7 +192,7 @@ func (p *Peer) pullFrom(i int, end uint64, hedge bool) int {
 		if hedge {
 			again = hedgeAgain
 		}
-		u := pull{seq: seq, to: src.id, at: p.now + again + 2*src.rtt, tries: tries + 1}
+		u := pull{seq: seq, to: src.id, asked: p.now, at: p.now + again + 2*src.rtt, tries: tries + 1}
 		if old >= 0 {
 			p.pulls[old] = u
 		} else {
@@ -209,7 +213,7 @@ func (p *Peer) source(i int, seq uint64, turn int, hedge bool) *neighbour {
 	n := 0
 	add := func(id PeerID) {
 		o := p.byID[id]
-		if o == nil || n == len(all) || !o.ready || o.hi.Epoch != p.epoch || slices.Contains(all[:n], o) {
+		if o == nil || n == len(all) || !o.ready || o.quiet || o.hi.Epoch != p.epoch || slices.Contains(all[:n], o) {
 			return
 		}
 		all[n] = o

@@ -118,6 +118,9 @@ func (p *Peer) pickStandbys(i int) {
 		if n.doubt != 0 && p.now-n.doubt < time.Minute {
 			o.order += 4
 		}
+		if p.now-n.heard > statusEvery+statusEvery/2 { // its Status is overdue
+			o.order += 8
+		}
 		opts = append(opts, o)
 	}
 	slices.SortFunc(opts, func(a, b option) int {
@@ -132,7 +135,7 @@ func (p *Peer) pickStandbys(i int) {
 // canStandBy says whether n could replace the parent of stripe i when that dies.
 func (p *Peer) canStandBy(n *neighbour, i int) bool {
 	s := &p.stripes[i]
-	if n.id == s.parent || !p.eligible(n, i) {
+	if n.id == s.parent || n.quiet || !p.eligible(n, i) {
 		return false
 	}
 	if n.hi.Publisher {

@@ -28,6 +28,7 @@ type neighbour struct {
 	away     bool            // it is leaving
 	missing  bool            // a child that an orphan of its says is dead, and that says nothing
 	busy     []time.Duration
+	quiet    bool          // it did not answer a pull: perhaps dead, until it is heard of
 	climbAt  time.Duration // not asked before to make room for a worthier child
 	breaker  failover.Breaker
 	failedAt time.Duration // of the breaker's last failure
