@@ -50,7 +50,7 @@ const (
 	notYetPause = 10 * time.Millisecond
 	// hedgeAgain is when an unanswered hedge may go to the next standby: beyond
 	// what a queue on the way takes, well within any playout buffer.
-	hedgeAgain = 60 * time.Millisecond
+	hedgeAgain = 40 * time.Millisecond
 	// tooOld, beyond twice the buffer: nobody behind plays it any more.
 	tooOld = 2 * time.Second
 )
@@ -151,13 +151,13 @@ func (p *Peer) pullFrom(i int, end uint64, hedge bool) int {
 		if p.have.Has(seq) {
 			continue
 		}
-		tries := uint8(0)
+		tries, since := uint8(0), time.Duration(0)
 		old := slices.IndexFunc(p.pulls, func(u pull) bool { return u.seq == seq })
 		if old >= 0 {
 			if p.now < p.pulls[old].at {
 				continue
 			}
-			tries = p.pulls[old].tries
+			tries, since = p.pulls[old].tries, p.pulls[old].asked
 			if o := p.byID[p.pulls[old].to]; o != nil && o.heard < p.pulls[old].asked {
 				o.quiet = true
 			}
@@ -167,7 +167,10 @@ func (p *Peer) pullFrom(i int, end uint64, hedge bool) int {
 			turn += ordinal
 			ordinal++
 		}
-		src := p.source(i, seq, turn, hedge)
+		src := p.source(i, turn, hedge, since)
+		if src == nil {
+			src = p.source(i, turn, hedge, 0)
+		}
 		if src == nil {
 			break
 		}
@@ -188,11 +191,11 @@ func (p *Peer) pullFrom(i int, end uint64, hedge bool) int {
 			to[at], ask[at] = src, Pull{Epoch: p.epoch, First: seq}
 		}
 		ask[at].Bits |= 1 << ((seq - ask[at].First) / k)
-		again := pullAgain
+		again := pullAgain + 2*src.rtt
 		if hedge {
-			again = hedgeAgain
+			again = hedgeAgain + src.rtt + src.rtt/4
 		}
-		u := pull{seq: seq, to: src.id, asked: p.now, at: p.now + again + 2*src.rtt, tries: tries + 1}
+		u := pull{seq: seq, to: src.id, asked: p.now, at: p.now + again, tries: tries + 1}
 		if old >= 0 {
 			p.pulls[old] = u
 		} else {
@@ -205,15 +208,16 @@ func (p *Peer) pullFrom(i int, end uint64, hedge bool) int {
 	return total
 }
 
-// source picks whom to ask for seq: the stripe's standbys, the parent if it is
-// not in doubt, then others who are that far; each turn takes the next.
-func (p *Peer) source(i int, seq uint64, turn int, hedge bool) *neighbour {
+// source picks whom to ask, of those heard of since then: the stripe's standbys,
+// the parent if it is not in doubt, then others who are that far; each turn
+// takes the next.
+func (p *Peer) source(i, turn int, hedge bool, since time.Duration) *neighbour {
 	s := &p.stripes[i]
 	var all [16]*neighbour
 	n := 0
 	add := func(id PeerID) {
 		o := p.byID[id]
-		if o == nil || n == len(all) || !o.ready || o.quiet || o.hi.Epoch != p.epoch || slices.Contains(all[:n], o) {
+		if o == nil || n == len(all) || !o.ready || o.quiet || o.heard < since || o.hi.Epoch != p.epoch || slices.Contains(all[:n], o) {
 			return
 		}
 		all[n] = o
