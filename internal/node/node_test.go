@@ -350,3 +350,25 @@ func TestACutOffRelayIsReplacedUnseen(t *testing.T) {
 		}
 	}
 }
+
+func TestAStreamWithUnknownAccessIsLeftAlone(t *testing.T) {
+	key := newKey(t)
+	n := newNode(t, newKey(t))
+	link, err := stream.NewLink(pubOf(key), "private", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := n.newSession(link.ID, SessionConfig{Role: RoleRelay})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	now := time.Now().Unix()
+	raw, err := stream.SignRecord(key, stream.Record{Name: "private", Epoch: 1, K: 4, Access: 1, PublisherID: []byte("x"), Issued: now, Expires: now + 60})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.learnRecord(raw); err == nil || s.running() {
+		t.Errorf("learnRecord says %v, and the session runs: %v", err, s.running())
+	}
+}

@@ -171,6 +171,9 @@ func (s *Session) learnRecord(raw []byte) error {
 	if err := rec.Check(time.Now().Unix()); err != nil {
 		return err
 	}
+	if rec.Access != stream.AccessOpen {
+		return fmt.Errorf("stream %v asks for access of kind %d, which this version does not know: a newer one is needed", s.id, rec.Access)
+	}
 	s.mu.Lock()
 	better := s.raw == nil || rec.Better(s.record)
 	if better {
