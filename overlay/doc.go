@@ -36,12 +36,16 @@
 //     the stripe's attempt, with one timer; late answers of other peers are
 //     declined by Unsubscribe.
 //   - A restarted publisher: objects of a higher epoch end the lower one.
+//   - Children die and nobody says so: those whose orphans report them get
+//     nothing until they answer, or feeding the dead would drown the living.
 //
 // # Files
 //
 // peer.go is the way in; event.go, action.go and message.go are its words and
 // wire.go the bytes of the last. One file per concern: object.go (arrival and
-// forwarding), parent.go (choosing and joining), switching.go (silence and
-// replacement), child.go (admission and push-down), standby.go, repair.go,
-// view.go (neighbours and membership), drain.go, snapshot.go.
+// forwarding), choose.go (the best parent), parent.go (joining and moving),
+// switching.go (silence and replacement), child.go (subscriptions), admit.go
+// (room and push-down), standby.go, repair.go, spare.go (what is given beside
+// live objects), neighbour.go (who is connected), view.go (who is known),
+// drain.go, snapshot.go.
 package overlay

@@ -1,0 +1,239 @@
+package overlay
+
+// This file answers: who is let in where there is little room, and who has to
+// make room?
+
+import "slices"
+
+// over is by how many children the urgent and the pushing may exceed the slots
+// for a while: a small uplink has no room for even one more.
+func (p *Peer) over() int { return p.slots / 8 }
+
+// room returns the free slots for an ordinary or an urgent subscriber.
+func (p *Peer) room(urgent bool) int {
+	limit := p.slots
+	if urgent {
+		limit += p.over()
+	} else if p.slots >= 4 {
+		limit -= max(1, int(float64(p.slots)*p.cfg.Reserve))
+	}
+	return limit - p.used()
+}
+
+// worth is what a peer is worth near the root of stripe i: the children that it
+// can have there. In its home stripe it has them; elsewhere it takes few.
+func (p *Peer) worth(n *neighbour, i int) int {
+	w := int(n.hi.Slots)
+	if Home(n.id, p.cfg.Stripes) != i {
+		w /= 8
+	}
+	return w
+}
+
+// lessWorth returns the child of stripe i that is to make room for n: the one
+// worth least, if n is worth more than twice as much; -1: there is none, or
+// another was asked just now.
+func (p *Peer) lessWorth(i int, n *neighbour) int {
+	least, at := p.worth(n, i), -1
+	if p.now < p.pushAt {
+		return -1
+	}
+	for c := range p.stripes[i].children {
+		ch := &p.stripes[i].children[c]
+		o := p.byID[ch.id]
+		if o == nil || ch.away > p.now || ch.stranded || p.now-ch.since < pushPause {
+			continue
+		}
+		if w := p.worth(o, i); 2*w+1 < p.worth(n, i) && w < least {
+			least, at = w, c
+		}
+	}
+	return at
+}
+
+// admit finds room for n in stripe i. A full parent makes room for one that is
+// worth more there by asking the child worth least to move under the newcomer
+// (SplitStream's push-down, SOSP 2003, with capacity: only able peers, in their
+// home stripe, belong near the root), and in its own home stripe by asking a
+// child of another stripe to move. Nobody is cut off.
+//
+// stranded is a peer that plays but finds no parent in this stripe; most of our
+// children have more choice than it has, as those behind a bad NAT know.
+func (p *Peer) admit(n *neighbour, i int, urgent, stranded bool) bool {
+	perStripe := p.cfg.MaxChildren == 0 || p.usedIn(i) < p.cfg.MaxChildren
+	if perStripe && p.room(urgent) > 0 {
+		return true
+	}
+	// The publisher's slots are shared out evenly: were they all taken by other
+	// stripes, the one peer from whom a whole stripe hangs could find no parent
+	// that is not behind it.
+	needy := p.cfg.Publisher && p.usedIn(i) < p.slots/p.cfg.Stripes
+	most := min(p.slots, max(1, p.slots/8))
+	if needy {
+		most++
+	}
+	used := p.used()
+	if p.cfg.MaxChildren > 0 && p.usedIn(i) > p.cfg.MaxChildren || used >= p.slots+most+1 {
+		return false
+	}
+	// Even with the extra places taken: those who cannot move may have nowhere to
+	// go before the worthier one is here to take them.
+	c := p.lessWorth(i, n)
+	if c < 0 && stranded {
+		c = p.settled(i)
+	}
+	if c >= 0 {
+		p.pushAt = p.now + pushPause
+		p.push(i, c, n.id)
+		return true
+	}
+	if p.leaving() >= most || used >= p.slots+most {
+		return false
+	}
+	if perStripe && (needy || Home(p.self, p.cfg.Stripes) == i && !p.cfg.Publisher) && p.pushOther(i) {
+		return true
+	}
+	// The dead child whose orphan this is may still hold a place: one more for a while.
+	return urgent && p.used() < p.slots+p.over()
+}
+
+// leaving counts the children that were asked to move.
+func (p *Peer) leaving() (n int) {
+	for i := range p.stripes {
+		for _, c := range p.stripes[i].children {
+			if c.away > p.now {
+				n++
+			}
+		}
+	}
+	return n
+}
+
+// settled returns a child of stripe i that can be asked to move for a stranded
+// peer: the latest of those that are not stranded themselves; -1: none.
+func (p *Peer) settled(i int) int {
+	if p.now < p.pushAt {
+		return -1
+	}
+	children := p.stripes[i].children
+	for c := len(children) - 1; c >= 0; c-- {
+		if ch := &children[c]; ch.away <= p.now && !ch.stranded && p.now-ch.since > pushPause {
+			return c
+		}
+	}
+	return -1
+}
+
+// pushOther asks a child of the stripe with most children, other than i, to move.
+func (p *Peer) pushOther(i int) bool {
+	from, most := -1, 0
+	for o := range p.stripes {
+		staying := 0
+		for _, c := range p.stripes[o].children {
+			if c.away <= p.now {
+				staying++
+			}
+		}
+		if o != i && staying > most {
+			from, most = o, staying
+		}
+	}
+	if from < 0 {
+		return false
+	}
+	children := p.stripes[from].children
+	for c := len(children) - 1; c >= 0; c-- {
+		if children[c].away <= p.now {
+			p.push(from, c, p.stripes[from].parent)
+			return true
+		}
+	}
+	return false
+}
+
+// push asks child c of stripe i to move, first to peer to.
+func (p *Peer) push(i, c int, to PeerID) {
+	ch := &p.stripes[i].children[c]
+	ch.away = p.now + goAwayTime
+	p.stats.Pushed++
+	p.trace(TracePush, ch.id, i, 0, goAwayTime)
+	alt := p.alternatives(i, ch.id)
+	if to != 0 && to != ch.id {
+		alt = slices.Insert(slices.DeleteFunc(alt, func(id PeerID) bool { return id == to }), 0, to)
+	}
+	p.send(ch.id, GoAway{Stripe: uint8(i), Wait: goAwayTime, Alternatives: alt[:min(len(alt), maxAlternatives)]})
+}
+
+// alternatives names peers that may take stripe i's child not: our children
+// there, those at home first, then our siblings and our parent.
+func (p *Peer) alternatives(i int, not PeerID) []PeerID {
+	s := &p.stripes[i]
+	var ids []PeerID
+	add := func(id PeerID) {
+		if id != 0 && id != not && len(ids) < maxAlternatives && !slices.Contains(ids, id) {
+			ids = append(ids, id)
+		}
+	}
+	if p.draining {
+		add(s.parent)
+	}
+	for pass := range 3 { // free and at home, then free, then able at all
+		for _, at := range p.rng.Perm(len(s.children)) {
+			c := s.children[at]
+			n := p.byID[c.id]
+			if n == nil || n.hi.Slots == 0 || pass < 2 && n.free == 0 || pass == 0 && Home(c.id, p.cfg.Stripes) != i {
+				continue
+			}
+			add(c.id)
+		}
+	}
+	for _, id := range s.siblings {
+		add(id)
+	}
+	add(s.parent)
+	return ids
+}
+
+// slowChild answers a child that does not keep up: it is asked to move.
+func (p *Peer) slowChild(id PeerID, i int) {
+	if i < len(p.stripes) {
+		if c := p.childAt(i, id); c >= 0 && p.stripes[i].children[c].away < p.now {
+			p.push(i, c, 0)
+		}
+	}
+}
+
+// shed asks children to move while there are too many: in one stripe, or in
+// all, those of foreign stripes first, the latest first. The urgent get some
+// time before, in which dead children are found out.
+func (p *Peer) shed() {
+	if p.cfg.MaxChildren > 0 {
+		for i := range p.stripes {
+			s := &p.stripes[i]
+			if last := len(s.children) - 1; last >= p.cfg.MaxChildren && s.children[last].away <= p.now && p.now-s.children[last].since > overTime {
+				p.push(i, last, 0)
+			}
+		}
+	}
+	excess := p.used() - p.slots
+	for i := range p.stripes {
+		for _, c := range p.stripes[i].children {
+			if c.away > p.now {
+				excess--
+			}
+		}
+	}
+	for pass := 0; pass < 2 && excess > 0; pass++ {
+		for i := range p.stripes {
+			if (Home(p.self, p.cfg.Stripes) == i) != (pass == 1) {
+				continue
+			}
+			for c := len(p.stripes[i].children) - 1; c >= 0 && excess > 0; c-- {
+				if p.stripes[i].children[c].away <= p.now {
+					p.push(i, c, 0)
+					excess--
+				}
+			}
+		}
+	}
+}

@@ -1,0 +1,128 @@
+package overlay
+
+// This file answers: which neighbour is the best parent for a stripe?
+
+import (
+	"slices"
+	"time"
+)
+
+// restless: a parent whose intervals vary by more than this beyond what its
+// beacons promise is left for a quieter one, and not taken again soon (a guess:
+// what one recovery a second across a continent makes).
+const restless = 40 * time.Millisecond
+
+// hopLag of lag behind the live edge weighs as much as a hop: about what one
+// relay's queue and jitter add (a guess). A deep path is bad for what can
+// break on it, a late one is late now.
+const hopLag = 50 * time.Millisecond
+
+// betterBy is how much better, in hops, a new parent must be: less than one
+// hop, more than the noise of round-trip times.
+const betterBy = 0.9
+
+// subscribeBest asks the best candidate but not to become parent of stripe i;
+// false: there is none now. Standbys come first when the stripe's parent failed:
+// their paths are known to be apart from it.
+func (p *Peer) subscribeBest(i int, why reason, not PeerID) bool {
+	s := &p.stripes[i]
+	if why != whyMove && p.started {
+		for _, alive := range []bool{true, false} { // those that were heard of since first
+			for _, id := range s.standbys {
+				if n := p.byID[id]; n != nil && id != not && (n.heard > s.episode.since) == alive && p.eligible(n, i) && n.breaker.Allow(p.now) {
+					p.ask(n, i, why)
+					return true
+				}
+			}
+		}
+	}
+	best, _ := p.best(i, not, why != whyMove)
+	if best == nil || !best.breaker.Allow(p.now) {
+		return false
+	}
+	p.ask(best, i, why)
+	return true
+}
+
+// eligible says whether n may be asked for stripe i at all.
+func (p *Peer) eligible(n *neighbour, i int) bool {
+	if !n.ready || n.away || n.busy[i] > p.now || n.breaker.Open(p.now) ||
+		n.hi.Slots == 0 && !n.hi.Publisher || n.hi.Epoch == 0 || n.hi.Epoch < p.haveEpoch() ||
+		n.id == p.stripes[i].parent || p.childAt(i, n.id) >= 0 {
+		return false
+	}
+	if n.hi.Publisher {
+		return true
+	}
+	st, ok := n.of(i)
+	return ok && st.Depth > 0 && int(st.Depth) < MaxPath-1 && !slices.Contains(st.Path, p.self)
+}
+
+// cost is what n is worth as parent of stripe i, in hops; lower is better.
+func (p *Peer) cost(n *neighbour, i int, depth int) float64 {
+	c := float64(depth) + float64(n.rtt)/float64(20*time.Millisecond)
+	for o := range p.stripes {
+		if o != i && p.stripes[o].parent == n.id {
+			c += 0.75 // one death should touch one stripe
+		}
+	}
+	lag := n.lag[i]
+	if s := &p.stripes[i]; s.parent == n.id {
+		c += float64(s.prog.Unrest()) / float64(20*time.Millisecond)
+		lag = s.lag - n.rtt/2 // what it brings is known better than what it says
+	}
+	c += float64(max(lag, 0)) / float64(hopLag)
+	if !n.hi.Publisher && Home(n.id, p.cfg.Stripes) != i {
+		c++
+	}
+	if n.doubt != 0 && p.now-n.doubt < time.Minute {
+		c += 3
+	}
+	return c
+}
+
+// best returns the best eligible neighbour for stripe i but not, and its cost.
+// desperate also takes those who are not fed or have no free slot by their last word.
+func (p *Peer) best(i int, not PeerID, desperate bool) (*neighbour, float64) {
+	var top *neighbour
+	var least float64
+	for _, n := range p.nbrs {
+		if n.id == not || !p.eligible(n, i) {
+			continue
+		}
+		depth, fed := 1, true
+		if !n.hi.Publisher {
+			st, _ := n.of(i)
+			depth, fed = int(st.Depth), st.Fed
+		}
+		c := p.cost(n, i, depth)
+		if since := p.stripes[i].episode.since; desperate && since != 0 && n.heard <= since {
+			c += 6 // who was heard of since the parent fell silent is alive
+		}
+		if !fed || n.free == 0 {
+			// A full parent may make room for one who is worth it (admit).
+			if climbs := fed && p.able(i) && p.now >= n.climbAt && depth < len(p.stripes[i].path)-2; !desperate && !climbs {
+				continue
+			}
+			if !fed {
+				c += 100
+			}
+			switch {
+			case n.free > 0:
+			case desperate:
+				c += 4
+			default:
+				c++
+			}
+		}
+		if top == nil || c < least {
+			top, least = n, c
+		}
+	}
+	return top, least
+}
+
+// able says whether this peer belongs near the root of stripe i.
+func (p *Peer) able(i int) bool {
+	return Home(p.self, p.cfg.Stripes) == i && p.slots >= p.cfg.Stripes
+}

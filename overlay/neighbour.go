@@ -1,0 +1,229 @@
+package overlay
+
+// This file answers: who is connected, what do they say about themselves, and
+// who has to go?
+
+import (
+	"cmp"
+	"slices"
+	"time"
+)
+
+func (p *Peer) connected(id PeerID, rtt time.Duration) {
+	if p.isBanned(id) || id == p.self || id == 0 {
+		p.out = append(p.out, Action{Kind: ActDisconnect, Peer: id})
+		return
+	}
+	if n := p.byID[id]; n != nil {
+		p.lost(id) // a new exchange replaces the old: what was agreed on that is void
+	}
+	p.learn(Candidate{Peer: id, Source: SourcePeer})
+	for i := range p.view {
+		if v := &p.view[i]; v.Peer == id {
+			v.dialing, v.fails, v.again = false, 0, 0
+		}
+	}
+	n := &neighbour{id: id, rtt: rtt, since: p.now, heard: p.now, busy: make([]time.Duration, p.cfg.Stripes), lag: make([]time.Duration, p.cfg.Stripes)}
+	at, _ := slices.BinarySearchFunc(p.nbrs, id, func(n *neighbour, id PeerID) int {
+		switch {
+		case n.id < id:
+			return -1
+		case n.id > id:
+			return 1
+		}
+		return 0
+	})
+	p.nbrs = slices.Insert(p.nbrs, at, n)
+	p.byID[id] = n
+	p.send(id, Hello{Publisher: p.cfg.Publisher, Draining: p.draining, Slots: uint16(min(p.slots, 65535)), Epoch: p.haveEpoch(), Edge: p.edge})
+	p.tell(n) // at once: a newcomer can only ask whose place in the trees it knows
+	if p.started && p.room(false) <= 0 {
+		if free := p.freePeers(id); len(free) > 0 {
+			p.send(id, Shuffle{Reply: true, Peers: free}) // it need not ask to hear who else there is
+		}
+	}
+	if len(p.nbrs) > p.crowded() {
+		p.trimAt = min(p.trimAt, p.now+trimAfter)
+	}
+}
+
+// haveEpoch is the epoch of which this peer has something, or 0.
+func (p *Peer) haveEpoch() uint64 {
+	if p.started {
+		return p.epoch
+	}
+	return 0
+}
+
+func (p *Peer) hello(n *neighbour, m Hello) {
+	n.ready, n.hi, n.away = true, m, m.Draining
+	n.free = m.Slots
+	p.join()
+}
+
+func (p *Peer) status(n *neighbour, m Status) {
+	n.hi.Epoch, n.hi.Edge, n.away, n.free = m.Epoch, m.Edge, m.Draining, m.Free
+	first := n.stripes == nil
+	n.stripes = m.Stripes
+	n.ready = true
+	for _, st := range m.Stripes {
+		if i := int(st.Stripe); i < len(n.lag) && st.Fed && m.Epoch == p.epoch {
+			n.lag[i] = smooth(n.lag[i], p.age(st.Position), first)
+		}
+	}
+	p.standbysChanged(n)
+	for i := range p.stripes {
+		p.answered(n, i)
+	}
+	p.join()
+}
+
+// smooth is one step of a moving average.
+func smooth(avg, x time.Duration, first bool) time.Duration {
+	if first {
+		return x
+	}
+	return avg + (x-avg)/2
+}
+
+// of returns the neighbour's latest word about stripe i.
+func (n *neighbour) of(i int) (StripeStatus, bool) {
+	if i < len(n.stripes) && int(n.stripes[i].Stripe) == i { // as everybody sends them
+		return n.stripes[i], true
+	}
+	for _, s := range n.stripes {
+		if int(s.Stripe) == i {
+			return s, true
+		}
+	}
+	return StripeStatus{}, false
+}
+
+// lost handles the end of an exchange, or of an attempt to open one.
+func (p *Peer) lost(id PeerID) {
+	for i := range p.view {
+		if v := &p.view[i]; v.Peer == id {
+			v.dialing = false
+			v.fails = min(v.fails+1, 6)
+			v.again = p.now + p.jitter(time.Second<<v.fails)
+			if n := p.byID[id]; n != nil && p.isParent(id) { // it may only have been started anew
+				v.again = p.now + p.jitter(quickDial)
+			}
+			if v.fails == 6 {
+				p.view = slices.Delete(p.view, i, i+1)
+			}
+			break
+		}
+	}
+	n := p.byID[id]
+	if n == nil {
+		return
+	}
+	delete(p.byID, id)
+	p.nbrs = slices.DeleteFunc(p.nbrs, func(o *neighbour) bool { return o == n })
+	p.parked = slices.DeleteFunc(p.parked, func(k parked) bool { return k.from == id })
+	for i := range p.stripes {
+		s := &p.stripes[i]
+		s.children = slices.DeleteFunc(s.children, func(c child) bool { return c.id == id })
+		s.standbys = slices.DeleteFunc(s.standbys, func(b PeerID) bool { return b == id })
+		if s.old == id {
+			s.old = 0
+		}
+		if s.try.to == id {
+			p.attemptFailed(i)
+		}
+	}
+	for i := range p.stripes {
+		if p.stripes[i].parent == id {
+			p.parentLost(i)
+		}
+	}
+	p.standAt = min(p.standAt, p.now+50*time.Millisecond)
+	p.checkDrained()
+}
+
+func (p *Peer) isParent(id PeerID) bool {
+	return slices.ContainsFunc(p.stripes, func(s stripe) bool { return s.parent == id })
+}
+
+// dropSilent ends the neighbourhood with peers that say nothing at all.
+func (p *Peer) dropSilent() {
+	for _, n := range slices.Clone(p.nbrs) {
+		if p.now-n.heard > silentLimit {
+			p.hangUp(n)
+		}
+	}
+}
+
+// crowded is how many neighbours are enough: more, and those that nobody needs have to go.
+func (p *Peer) crowded() int { return 2*p.cfg.Neighbours + p.cfg.Standbys*p.cfg.Stripes }
+
+// trim ends the neighbourhood with those that nobody needs, while there are too
+// many: whoever is well known meets every newcomer, and would soon send more
+// words than objects. The far ones go first: so neighbourhoods come together
+// by distance (the idea of X-BOT, SRDS 2009).
+func (p *Peer) trim() {
+	p.trimAt = never
+	idle := slices.Clone(p.nbrs)
+	slices.SortStableFunc(idle, func(a, b *neighbour) int { return cmp.Compare(b.rtt, a.rtt) })
+	for _, n := range idle {
+		if len(p.nbrs) <= p.crowded() {
+			return
+		}
+		if !p.needed(n) && p.now-n.since >= trimAfter {
+			p.hangUp(n)
+		}
+	}
+	if len(p.nbrs) > p.crowded() {
+		p.trimAt = p.now + trimAfter/2
+	}
+}
+
+func (p *Peer) hangUp(n *neighbour) {
+	p.out = append(p.out, Action{Kind: ActDisconnect, Peer: n.id})
+	p.lost(n.id)
+}
+
+func (p *Peer) needed(n *neighbour) bool {
+	if n.watching != 0 || n.watched != 0 {
+		return true
+	}
+	for i := range p.stripes {
+		s := &p.stripes[i]
+		if s.parent == n.id || s.try.to == n.id || s.old == n.id || p.childAt(i, n.id) >= 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// tell sends a Status to n.
+func (p *Peer) tell(n *neighbour) {
+	m := Status{Draining: p.draining, Free: uint16(max(0, min(p.room(false), 65535))), Epoch: p.haveEpoch(), Edge: p.edge}
+	m.Stripes = make([]StripeStatus, len(p.stripes))
+	for i := range p.stripes {
+		s := &p.stripes[i]
+		st := StripeStatus{Stripe: uint8(i), Fed: p.fed(i), Depth: uint8(min(len(s.path), 255)), Position: s.next}
+		if n.watching&(1<<i) != 0 {
+			st.Path = s.path
+		}
+		m.Stripes[i] = st
+	}
+	p.send(n.id, m)
+}
+
+// fed says whether stripe i has a parent that is not in doubt.
+func (p *Peer) fed(i int) bool {
+	s := &p.stripes[i]
+	return p.cfg.Publisher || s.parent != 0 && !s.episode.on && len(s.path) > 0
+}
+
+func (p *Peer) sendStatus() {
+	for i := range p.stripes {
+		s := &p.stripes[i]
+		s.lag = smooth(s.lag, p.age(s.next), false)
+	}
+	for _, n := range p.nbrs {
+		p.tell(n)
+	}
+}
