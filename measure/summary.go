@@ -133,6 +133,22 @@ func (s *Summary) Add(rs []Report) {
 	s.Rejected = spread(rs, func(r *Report) *int { return r.Rejected }, false)
 }
 
+// Survivors fills in which share of those who stayed missed nothing, if there are any.
+func (s *Summary) Survivors(intact, all int) {
+	if all > 0 {
+		share := float64(intact) / float64(all)
+		s.SurvivorsIntact = &share
+	}
+}
+
+// Touch fills in the gaps after deaths, ms, of the viewers that deaths touched, if there are any.
+func (s *Summary) Touch(gaps []float64) {
+	if n := len(gaps); n > 0 {
+		spread := NewSpread(gaps, false)
+		s.TouchedGapMS, s.Touched = &spread, &n
+	}
+}
+
 // Table returns the summary for people.
 func (s *Summary) Table() string {
 	var b strings.Builder

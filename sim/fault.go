@@ -184,7 +184,6 @@ func (e *engine) leave(i uint32, abrupt bool) {
 		e.trace.world(e, "leave", "", i)
 	}
 	if abrupt {
-		p.abrupt = true
 		e.die(i)
 		return
 	}

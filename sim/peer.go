@@ -36,21 +36,16 @@ type peer struct {
 	timer                int64 // when the next timer event comes, 0: none is under way
 	looking              bool
 
-	dead, frozen, drained bool
-	abrupt                bool  // left without a word
-	left                  int64 // when it stopped watching and began to drain, 0: not
-	troubleUntil          int64 // a switch away from it until then is no false one
-	held                  []event
-	joined, gone          int64
-	hash                  uint64
-	view                  *viewer // nil at a publisher
-	made                  uint64  // objects, at a publisher
-	recent                ring
-	suspected             []suspicion // by stripe: the path when its parent became suspect
-}
-
-type suspicion struct {
-	path []overlay.PeerID
+	dead, frozen bool
+	left         int64 // when it stopped watching and began to drain, 0: not
+	troubleUntil int64 // a switch away from it until then is no false one
+	held         []event
+	joined, gone int64
+	hash         uint64
+	view         *viewer // nil at a publisher
+	made         uint64  // objects, at a publisher
+	recent       ring
+	suspected    [][]overlay.PeerID // by stripe: the path when its parent became suspect
 }
 
 // next counts what p has sent or planned: with its index, the order of ties.
@@ -253,7 +248,6 @@ func (s *shard) act(p *peer, a overlay.Action) {
 	case overlay.ActFind:
 		s.search(p)
 	case overlay.ActDrained:
-		p.drained = true
 		s.drained = append(s.drained, p.index)
 	case overlay.ActTrace:
 		s.traced(p, &a)

@@ -304,14 +304,8 @@ func (e *engine) summarise(r *Result, reports []measure.Report, survivors, intac
 	sum := measure.Summary{Scenario: e.scenario.Name, Seed: &seed, FailedJoins: &r.FailedJoins, Kills: &r.Kills, VirtualS: &virtual, WallS: &wall,
 		TraceHash: fmt.Sprintf("%016x", r.Hash), FalseSwitches: &r.FalseSwitches, ViewerHours: &r.ViewerHours, WithoutStandby: &r.WithoutStandby}
 	sum.Add(reports)
-	if survivors > 0 {
-		share := float64(intact) / float64(survivors)
-		sum.SurvivorsIntact = &share
-	}
-	if n := len(r.Touched); n > 0 {
-		spread := measure.NewSpread(r.Touched, false)
-		sum.TouchedGapMS, sum.Touched = &spread, &n
-	}
+	sum.Survivors(intact, survivors)
+	sum.Touch(r.Touched)
 	r.Summary = sum
 }
 

@@ -219,14 +219,14 @@ func (s *shard) traced(p *peer, a *overlay.Action) {
 	case overlay.TraceSuspect:
 		if c, ok := p.core.(*overlay.Peer); ok {
 			for len(p.suspected) <= int(a.Stripe) {
-				p.suspected = append(p.suspected, suspicion{})
+				p.suspected = append(p.suspected, nil)
 			}
-			p.suspected[a.Stripe].path = c.Snapshot().Stripes[a.Stripe].Path
+			p.suspected[a.Stripe] = c.Snapshot().Stripes[a.Stripe].Path
 		}
 	case overlay.TraceGone:
 		g := gone{at: s.now, peer: p.index, parent: other, stripe: a.Stripe}
 		if int(a.Stripe) < len(p.suspected) {
-			g.path = p.suspected[a.Stripe].path
+			g.path = p.suspected[a.Stripe]
 		}
 		s.gone = append(s.gone, g)
 	}

@@ -95,14 +95,8 @@ func (d *demo) finish(report string) error {
 	d.mu.Unlock()
 	s := measure.Summary{Scenario: "demo", Peers: d.peers, Kills: &kills, FailedJoins: &failed, WallS: &wall, WithoutStandby: &without}
 	s.Add(reports)
-	if whole > 0 {
-		share := float64(intact) / float64(whole)
-		s.SurvivorsIntact = &share
-	}
-	if len(gaps) > 0 {
-		spread, n := measure.NewSpread(gaps, false), len(gaps)
-		s.TouchedGapMS, s.Touched = &spread, &n
-	}
+	s.Survivors(intact, whole)
+	s.Touch(gaps)
 	fmt.Print(s.Table())
 	return writeReport(report, &s)
 }

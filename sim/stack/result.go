@@ -99,13 +99,7 @@ func (w *world) summarise(r *sim.Result, now time.Duration, reports []measure.Re
 	if r.ViewerHours > 0 {
 		sum.ViewerHours = &r.ViewerHours
 	}
-	if survivors > 0 {
-		share := float64(intact) / float64(survivors)
-		sum.SurvivorsIntact = &share
-	}
-	if n := len(r.Touched); n > 0 {
-		spread := measure.NewSpread(r.Touched, false)
-		sum.TouchedGapMS, sum.Touched = &spread, &n
-	}
+	sum.Survivors(intact, survivors)
+	sum.Touch(r.Touched)
 	r.Summary = sum
 }
