@@ -127,17 +127,19 @@ func (s *Session) askOnce(search *p2p.Search, c p2p.Candidate) error {
 		return err
 	}
 	l, raw, err := s.dial(ctx, c.ID)
-	if err == nil {
-		if err = s.learnRecord(raw); err != nil {
-			l.close(false)
-		}
-	}
 	if err != nil {
 		search.Failed(c.ID, err)
 		return err
 	}
+	rec, err := s.keepRecord(raw)
+	if err != nil {
+		l.close(false)
+		search.Failed(c.ID, err)
+		return err
+	}
+	// The exchange first: a core that began without it would dial this peer again.
 	s.attach(l)
-	return nil
+	return s.begin(rec)
 }
 
 func source(src p2p.Source) overlay.Source {

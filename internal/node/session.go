@@ -161,26 +161,34 @@ func (s *Session) Record() (stream.Record, bool) {
 
 // learnRecord keeps a better record, and begins with the first.
 func (s *Session) learnRecord(raw []byte) error {
-	rec, err := stream.ParseRecord(raw)
+	rec, err := s.keepRecord(raw)
 	if err != nil {
 		return err
 	}
+	return s.begin(rec)
+}
+
+// keepRecord checks a record and keeps it when it is better than what is known.
+func (s *Session) keepRecord(raw []byte) (stream.Record, error) {
+	rec, err := stream.ParseRecord(raw)
+	if err != nil {
+		return rec, err
+	}
 	if rec.ID() != s.id {
-		return fmt.Errorf("record of stream %v instead of %v", rec.ID(), s.id)
+		return rec, fmt.Errorf("record of stream %v instead of %v", rec.ID(), s.id)
 	}
 	if err := rec.Check(time.Now().Unix()); err != nil {
-		return err
+		return rec, err
 	}
 	if rec.Access != stream.AccessOpen {
-		return fmt.Errorf("stream %v asks for access of kind %d, which this version does not know: a newer one is needed", s.id, rec.Access)
+		return rec, fmt.Errorf("stream %v asks for access of kind %d, which this version does not know: a newer one is needed", s.id, rec.Access)
 	}
 	s.mu.Lock()
-	better := s.raw == nil || rec.Better(s.record)
-	if better {
+	defer s.mu.Unlock()
+	if s.raw == nil || rec.Better(s.record) {
 		s.record, s.raw = rec, raw
 	}
-	s.mu.Unlock()
-	return s.begin(rec)
+	return rec, nil
 }
 
 // begin makes the core and starts the loop, once.
