@@ -68,7 +68,10 @@ func (p *Peer) admit(n *neighbour, i int, urgent, stranded bool) bool {
 	// stripes, the one peer from whom a whole stripe hangs could find no parent
 	// that is not behind it.
 	needy := p.cfg.Publisher && p.usedIn(i) < p.slots/p.cfg.Stripes
-	most := min(p.slots, max(1, p.slots/8))
+	most := 0
+	if p.slots >= 4 {
+		most = max(1, p.slots/8)
+	}
 	if needy {
 		most++
 	}
@@ -181,10 +184,15 @@ func (p *Peer) alternatives(i int, not PeerID) []PeerID {
 		for _, at := range p.rng.Perm(len(s.children)) {
 			c := s.children[at]
 			n := p.byID[c.id]
-			if n == nil || n.hi.Slots == 0 || pass < 2 && n.free == 0 || pass == 0 && Home(c.id, p.cfg.Stripes) != i {
+			if n == nil || n.missing || p.silent(n) || n.hi.Slots == 0 || pass < 2 && n.free == 0 || pass == 0 && Home(c.id, p.cfg.Stripes) != i {
 				continue
 			}
 			add(c.id)
+		}
+		if pass == 1 {
+			for _, id := range p.freePeers(not) {
+				add(id)
+			}
 		}
 	}
 	for _, id := range s.siblings {

@@ -3,6 +3,7 @@ package overlay
 // This file answers: who is taken as a child, and who has to make room?
 
 import (
+	"math/bits"
 	"slices"
 	"time"
 )
@@ -41,14 +42,19 @@ func (p *Peer) reportedDead(i int, id PeerID) {
 	if c == nil || p.childAt(i, id) < 0 || c.missing || p.now-c.heard <= missingTime {
 		return
 	}
-	c.missing = true
-	for o := range p.stripes {
-		s := &p.stripes[o]
-		if at := p.childAt(o, id); at >= 0 {
+	p.callOn(c)
+	p.miss(c)
+}
+
+// miss stops feeding n, where it is a child, until it is heard of.
+func (p *Peer) miss(n *neighbour) {
+	n.missing = true
+	for i := range p.stripes {
+		s := &p.stripes[i]
+		if at := p.childAt(i, n.id); at >= 0 {
 			s.children[at].paused, s.children[at].unsent = true, max(s.front, s.children[at].start)
 		}
 	}
-	p.send(id, Watch{Mask: c.watched}) // is answered by a Status at once
 }
 
 // resume goes on with a child that was said to be dead.
@@ -94,7 +100,13 @@ func (p *Peer) subscribe(n *neighbour, m Subscribe) {
 		p.reportedDead(i, m.Lost)
 	}
 	if p.childAt(i, n.id) < 0 && !p.admit(n, i, m.Urgent, m.stranded()) {
-		p.refuse(n, i, CodeBusy, p.jitter(time.Second))
+		wait := p.jitter(time.Second)
+		if m.Urgent {
+			if p.callRoll(); p.rollEnd != never { // some of those who hold a place may be dead
+				wait = p.rollEnd - p.now + lifeTime/4
+			}
+		}
+		p.refuse(n, i, CodeBusy, wait)
 		return
 	}
 	p.accept(n, i, m)
@@ -119,7 +131,7 @@ func (p *Peer) accept(n *neighbour, i int, m Subscribe) {
 	}
 	past := 0
 	if s.front > start {
-		past = int((s.front - start) / k)
+		past = max(0, int((s.front-start)/k)-bits.OnesCount64(m.Have))
 	}
 	// The past of one that plays is due sooner than live objects; more of it than
 	// there is room for, or a newcomer's, waits behind them.
@@ -133,6 +145,9 @@ func (p *Peer) accept(n *neighbour, i int, m Subscribe) {
 	p.send(n.id, Accept{Stripe: uint8(i), Epoch: p.epoch, Start: start, Path: s.path})
 	p.out = append(p.out, Action{Kind: ActOpen, Peer: n.id, Stripe: uint8(i), Epoch: p.epoch, Seq: start})
 	for q := start + (uint64(i)+k-start%k)%k; q < s.front; q += k {
+		if at := (q - m.From) / k; q >= m.From && at < 64 && m.Have&(1<<at) != 0 {
+			continue
+		}
 		if p.have.Has(q) && q >= p.have.Base() {
 			p.out = append(p.out, Action{Kind: ActForward, Peer: n.id, Stripe: uint8(i), Backfill: !due, Epoch: p.epoch, Seq: q})
 		}

@@ -26,27 +26,20 @@ const betterBy = 0.9
 // their paths are known to be apart from it.
 func (p *Peer) subscribeBest(i int, why reason, not PeerID) bool {
 	s := &p.stripes[i]
-	if why != whyMove && p.started {
-		for _, alive := range []bool{true, false} { // those that were heard of since first
-			for _, id := range s.standbys {
-				if n := p.byID[id]; n != nil && id != not && (n.heard > s.episode.since) == alive && p.eligible(n, i) && n.breaker.Allow(p.now) {
-					p.ask(n, i, why)
-					return true
-				}
-			}
-		}
-	}
 	best, _ := p.best(i, not, why != whyMove)
 	if best == nil || !best.breaker.Allow(p.now) {
 		return false
 	}
 	p.ask(best, i, why)
+	if s.episode.on && best.heard <= s.episode.since {
+		p.callRoll() // it may be dead too: whoever answers first is asked instead
+	}
 	return true
 }
 
 // eligible says whether n may be asked for stripe i at all.
 func (p *Peer) eligible(n *neighbour, i int) bool {
-	if !n.ready || n.away || n.busy[i] > p.now || n.breaker.Open(p.now) ||
+	if !n.ready || n.away || p.silent(n) || n.busy[i] > p.now || n.breaker.Open(p.now) ||
 		n.hi.Slots == 0 && !n.hi.Publisher || n.hi.Epoch == 0 || n.hi.Epoch < p.haveEpoch() ||
 		n.id == p.stripes[i].parent || p.childAt(i, n.id) >= 0 {
 		return false
@@ -98,6 +91,9 @@ func (p *Peer) best(i int, not PeerID, desperate bool) (*neighbour, float64) {
 		c := p.cost(n, i, depth)
 		if since := p.stripes[i].episode.since; desperate && since != 0 && n.heard <= since {
 			c += 6 // who was heard of since the parent fell silent is alive
+		}
+		if desperate && slices.Contains(p.stripes[i].standbys, n.id) {
+			c -= 4 // its path is known to be apart from the dead parent's
 		}
 		if !fed || n.free == 0 {
 			// A full parent may make room for one who is worth it (admit).

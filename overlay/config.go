@@ -146,6 +146,9 @@ const (
 	pullAgain = 150 * time.Millisecond
 	// overTime is for how long a parent bears more children than it has room for.
 	overTime = silentLimit + time.Second
+	// lifeTime bounds the wait for a sign of life beyond a round trip and a
+	// quarter: a queue on the way, and a retransmission.
+	lifeTime = 200 * time.Millisecond
 	// missingTime of silence makes a child's death believable: a suspicion takes longer.
 	missingTime = 100 * time.Millisecond
 	// moveTime bounds a gentle move before it is given up.

@@ -37,7 +37,9 @@
 //     declined by Unsubscribe.
 //   - A restarted publisher: objects of a higher epoch end the lower one.
 //   - Children die and nobody says so: those whose orphans report them get
-//     nothing until they answer, or feeding the dead would drown the living.
+//     nothing until they answer, or feeding the dead would drown the living. A
+//     full peer that turns an orphan away calls the roll, and who does not answer
+//     holds no place.
 //
 // # Files
 //

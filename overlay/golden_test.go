@@ -27,6 +27,7 @@ import (
 //	beacon ID stripe=N seq=N
 //	status ID fed=STRIPES depth=N path=…           the same for all stripes
 //	pull ID first=N bits=N
+//	miss ID code=N first=N bits=N
 //	path ID stripe=N path=…
 //	goaway ID stripe=N wait=TIME [alternatives=…]
 //	drain wait=TIME
@@ -182,6 +183,8 @@ func (s *script) line(t *testing.T, d *datadriven.TestData, f []string) {
 		message(m)
 	case "pull":
 		message(Pull{Epoch: 1, First: w.num("first"), Bits: uint32(w.num("bits"))})
+	case "miss":
+		message(Miss{Code: Code(w.num("code")), Wait: time.Second, Epoch: 1, First: w.num("first"), Bits: uint32(w.num("bits"))})
 	case "path":
 		message(Path{Stripe: stripe, Path: w.ids("path")})
 	case "goaway":

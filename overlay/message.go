@@ -26,6 +26,8 @@ type Subscribe struct {
 	Urgent bool   // the sender's parent just died: slots kept in reserve may be used
 	Epoch  uint64 // the sender's epoch; 0: none yet
 	From   uint64 // first Seq wanted
+	// Have are the objects from there on that need not come: bit i is From + i·k.
+	Have uint64
 	// Lost is the parent that the sender lost in this stripe; 0: none. If it is
 	// a silent child of the receiver, the sender inherits its place.
 	Lost PeerID

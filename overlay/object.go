@@ -84,7 +84,7 @@ func (p *Peer) advance(i int) {
 func (p *Peer) heardFrom(from PeerID, i int, pos uint64, repair bool) {
 	s := &p.stripes[i]
 	if n := p.byID[from]; n != nil {
-		n.heard, n.quiet = p.now, false
+		n.heard, n.asked, n.quiet = p.now, 0, false
 		if repair {
 			p.answered(n, i)
 		}
@@ -147,6 +147,9 @@ func (p *Peer) newEpoch(epoch, first uint64) {
 	p.epoch, p.edge, p.sure = epoch, first, true
 	p.nGroups, p.nMarks = 0, 0
 	p.pulls, p.parked = p.pulls[:0], p.parked[:0]
+	for _, n := range p.nbrs {
+		n.gone = 0
+	}
 	p.out = append(p.out, Action{Kind: ActEpoch, Epoch: epoch, Seq: first})
 	p.begin(first)
 	for i := range p.stripes {
@@ -169,6 +172,9 @@ func (p *Peer) begin(first uint64) {
 		s := &p.stripes[i]
 		s.next = first + (uint64(i)+k-first%k)%k
 		s.front, s.holeAt = first, p.now
+	}
+	if !p.cfg.Publisher { // a stripe that finds no parent is pulled by then
+		p.repairAt = min(p.repairAt, p.now+p.holeDelay())
 	}
 	p.out = append(p.out, Action{Kind: ActStart, Epoch: p.epoch, Seq: first})
 }

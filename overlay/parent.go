@@ -47,9 +47,10 @@ func (p *Peer) ask(n *neighbour, i int, why reason) {
 	s.try = attempt{to: n.id, at: p.now + wait, why: why, since: since, latest: !p.started}
 	m := Subscribe{Stripe: uint8(i), Latest: !p.started, Epoch: p.haveEpoch()}
 	if p.started {
-		// What lies behind the front is on its way, or a hole for pulls: from the
-		// lowest hole on, most would come a second time.
 		m.From = max(s.front, s.next)
+		if why != whyMove { // the old parent still sends what lies behind the front
+			m.From, m.Have = p.wanted(i)
+		}
 		if s.episode.on {
 			m.Lost = s.parent
 		} else if s.orphan {
@@ -58,6 +59,40 @@ func (p *Peer) ask(n *neighbour, i int, why reason) {
 		m.Urgent = s.orphan || s.episode.on || s.parent == 0 && p.now-p.startAt > needyAfter || s.leave != 0 && p.byID[s.parent] != nil && p.byID[s.parent].away
 	}
 	p.send(n.id, m)
+}
+
+// wanted is from where on a new parent is asked for stripe i, and what of that
+// is here or on its way already.
+func (p *Peer) wanted(i int) (from, have uint64) {
+	s := &p.stripes[i]
+	k := uint64(p.cfg.Stripes)
+	end := p.firstOf(i, max(s.front, s.next))
+	from = s.next
+	if end > from+64*k { // older holes are left to pulls
+		from = end - 64*k
+	}
+	for b, q := 0, from; q < end; b, q = b+1, q+k {
+		if p.have.Has(q) || p.coming(q) {
+			have |= 1 << b
+		}
+	}
+	for ; have&1 != 0; have >>= 1 {
+		from += k
+	}
+	return from, have
+}
+
+// expect notes that n was asked for the holes of stripe i from start on with its
+// subscription, so that they are not pulled beside.
+func (p *Peer) expect(n *neighbour, i int, start uint64) {
+	s := &p.stripes[i]
+	from, have := p.wanted(i)
+	for b, q := 0, from; q < s.front && b < 64 && len(p.pulls) < maxPulls; b, q = b+1, q+uint64(p.cfg.Stripes) {
+		if have&(1<<b) == 0 && q >= start {
+			p.pullAnswered(q)
+			p.pulls = append(p.pulls, pull{seq: q, to: n.id, asked: p.now, at: p.now + n.rtt + p.holeDelay()})
+		}
+	}
 }
 
 // accepted makes n the parent of a stripe that asked for it.
@@ -117,10 +152,12 @@ func (p *Peer) accepted(n *neighbour, m Accept) {
 	s.prog.Start(p.now+2*n.rtt, p.cfg.Beacon+n.rtt/4)
 	switch {
 	case s.next >= s.front && s.next >= p.edge:
-	case try.why == whyMove || old == 0 && !wasOrphan:
+	case try.why == whyMove || old == 0 && !wasOrphan && m.Start <= s.next:
 		p.repairAt = min(p.repairAt, p.now+p.holeDelay()+n.rtt)
 		s.holeAt = p.now + n.rtt
-	default: // nobody brings what the dead parent did not: only hedges that are on the way
+	default: // the new parent brings the rest from its start on; pulls that are on the way may not come
+		s.front = max(s.front, min(m.Start, p.edge))
+		p.expect(n, i, m.Start)
 		p.repairAt = min(p.repairAt, p.now+hedgeAgain)
 		s.holeAt = p.now - p.holeDelay()
 	}

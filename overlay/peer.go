@@ -58,6 +58,7 @@ type Peer struct {
 	due      time.Duration // what Deadline promised last
 
 	rollAt   time.Duration // no roll call before
+	rollEnd  time.Duration // when answers to one are due
 	pushAt   time.Duration // no push-down for a worthier child before
 	bornAt   time.Duration // of the first Step
 	born     bool
@@ -181,7 +182,7 @@ func New(cfg Config, self PeerID, rng *rand.Rand) (*Peer, error) {
 			p.stripes[s].path = []PeerID{self}
 		}
 	}
-	p.repairAt, p.drainAt, p.trimAt = never, never, never
+	p.repairAt, p.drainAt, p.trimAt, p.rollEnd = never, never, never, never
 	p.measureSpare()
 	return p, nil
 }
@@ -227,7 +228,7 @@ func (p *Peer) Step(now time.Duration, ev Event, out []Action) []Action {
 
 // Deadline returns when Step wants an EvTimeout, on Step's clock.
 func (p *Peer) Deadline() time.Duration {
-	d := min(p.statusAt, p.trimAt, p.shufAt, p.standAt, p.braidAt, p.repairAt, p.drainAt)
+	d := min(p.statusAt, p.trimAt, p.shufAt, p.standAt, p.braidAt, p.repairAt, p.drainAt, p.rollEnd)
 	if !p.cfg.Publisher && p.wantsParents() {
 		d = min(d, p.findAt)
 	}
@@ -255,6 +256,9 @@ func (p *Peer) Deadline() time.Duration {
 
 func (p *Peer) timeout() {
 	p.noticeStall()
+	if p.now >= p.rollEnd {
+		p.endRoll()
+	}
 	for s := range p.stripes {
 		p.beaconTick(s)
 		p.watchParent(s)
@@ -318,6 +322,9 @@ func (p *Peer) noticeStall() {
 	}
 	for _, n := range p.nbrs {
 		n.heard = max(n.heard, p.now-statusEvery)
+		if n.asked != 0 {
+			n.asked = p.now
+		}
 	}
 }
 
@@ -327,7 +334,7 @@ func (p *Peer) message(from PeerID, m Message) {
 	if n == nil {
 		return
 	}
-	n.heard, n.quiet = p.now, false
+	n.heard, n.asked, n.quiet = p.now, 0, false
 	if n.missing {
 		p.resume(n)
 	}

@@ -167,12 +167,12 @@ func (p *Peer) pullFrom(i int, end uint64, hedge bool) int {
 			turn += ordinal
 			ordinal++
 		}
-		src := p.source(i, turn, hedge, since)
+		src := p.source(i, seq, turn, hedge, since)
 		if src == nil {
-			src = p.source(i, turn, hedge, 0)
+			src = p.source(i, seq, turn, hedge, 0)
 		}
 		if src == nil {
-			break
+			continue // others may have a later one
 		}
 		if !p.budget.Spend(1) {
 			p.trace(TraceBudget, src.id, i, seq, 0)
@@ -208,16 +208,16 @@ func (p *Peer) pullFrom(i int, end uint64, hedge bool) int {
 	return total
 }
 
-// source picks whom to ask, of those heard of since then: the stripe's standbys,
-// the parent if it is not in doubt, then others who are that far; each turn
-// takes the next.
-func (p *Peer) source(i, turn int, hedge bool, since time.Duration) *neighbour {
+// source picks whom to ask for seq, of those heard of since then who did not say
+// that they have nothing to give: the stripe's standbys, the parent if it is not
+// in doubt, then others who are that far; each turn takes the next.
+func (p *Peer) source(i int, seq uint64, turn int, hedge bool, since time.Duration) *neighbour {
 	s := &p.stripes[i]
 	var all [16]*neighbour
 	n := 0
 	add := func(id PeerID) {
 		o := p.byID[id]
-		if o == nil || n == len(all) || !o.ready || o.quiet || o.heard < since || o.hi.Epoch != p.epoch || slices.Contains(all[:n], o) {
+		if o == nil || n == len(all) || !o.ready || o.quiet || p.silent(o) || p.now < o.spent || seq < o.gone || o.heard < since || o.hi.Epoch != p.epoch || slices.Contains(all[:n], o) {
 			return
 		}
 		all[n] = o
@@ -251,6 +251,11 @@ func (p *Peer) source(i, turn int, hedge bool, since time.Duration) *neighbour {
 	return all[turn%n]
 }
 
+// coming says whether object seq was asked for, and may still come.
+func (p *Peer) coming(seq uint64) bool {
+	return slices.ContainsFunc(p.pulls, func(u pull) bool { return u.seq == seq && p.now < u.at })
+}
+
 // pullAnswered ends the wait for seq.
 func (p *Peer) pullAnswered(seq uint64) {
 	for i := range p.pulls {
@@ -268,13 +273,20 @@ func (p *Peer) missed(n *neighbour, m Miss) {
 		return
 	}
 	k := uint64(p.cfg.Stripes)
+	if m.Code == CodeBusy {
+		n.spent = p.now + min(m.Wait, pullAgain)
+	}
 	for b := m.Bits; b != 0; b &= b - 1 {
 		seq := m.First + uint64(bits.TrailingZeros32(b))*k
+		if m.Code == CodeGone {
+			n.gone = max(n.gone, seq+1)
+		}
 		for i := range p.pulls {
 			u := &p.pulls[i]
 			if u.seq != seq || u.to != n.id {
 				continue
 			}
+			u.asked = 0 // it answered: others are asked next, not only those heard of since, as it was
 			switch {
 			case m.Code == CodeNotYet && p.age(seq) < hedgeAgain: // parked there: give it the time, within bounds
 				u.at = p.now + min(max(m.Wait, pullAgain), time.Second)

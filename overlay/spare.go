@@ -72,8 +72,8 @@ func (p *Peer) measureSpare() {
 	if pace == 0 {
 		pace = guessedPace
 	}
-	free := max(0, p.slots-p.used())
-	rate := max(leastSpare, (spareShare*float64(p.slots)+float64(free))*pace/float64(p.cfg.Stripes))
+	free := float64(p.slots - p.used()) // urgent ones may be beyond the slots
+	rate := max(leastSpare, (spareShare*float64(p.slots)+free)*pace/float64(p.cfg.Stripes))
 	if b.rate == 0 {
 		b.tokens = rate
 	}

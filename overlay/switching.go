@@ -98,7 +98,8 @@ func (p *Peer) answered(n *neighbour, i int) {
 }
 
 // callRoll asks all neighbours for a sign of life: more than one parent is
-// silent, or a standby does not answer.
+// silent, a standby does not answer, or somebody needs a place that a dead child
+// may hold. Who does not answer is neither asked for a stripe nor fed.
 func (p *Peer) callRoll() {
 	if p.now < p.rollAt {
 		return
@@ -106,7 +107,36 @@ func (p *Peer) callRoll() {
 	p.rollAt = p.now + rollPause
 	for _, n := range p.nbrs {
 		if n.ready && !n.away && p.now-n.heard > confirmTime {
-			p.send(n.id, Watch{Mask: n.watched}) // is answered by a Status at once
+			p.callOn(n)
+		}
+	}
+}
+
+// callOn asks n for a sign of life.
+func (p *Peer) callOn(n *neighbour) {
+	if n.asked == 0 {
+		n.asked = p.now
+	}
+	p.rollEnd = min(p.rollEnd, p.answerDue(n))
+	p.send(n.id, Watch{Mask: n.watched}) // is answered by a Status at once
+}
+
+// answerDue is by when n, which was called on, should have answered.
+func (p *Peer) answerDue(n *neighbour) time.Duration { return n.asked + n.rtt + n.rtt/4 + lifeTime }
+
+// silent says whether n did not answer when it was called on.
+func (p *Peer) silent(n *neighbour) bool { return n.asked != 0 && p.now >= p.answerDue(n) }
+
+// endRoll frees the places of the children that did not answer.
+func (p *Peer) endRoll() {
+	p.rollEnd = never
+	for _, n := range p.nbrs {
+		switch {
+		case n.asked == 0 || n.missing:
+		case p.silent(n):
+			p.miss(n)
+		default:
+			p.rollEnd = min(p.rollEnd, p.answerDue(n))
 		}
 	}
 }

@@ -25,8 +25,11 @@ type neighbour struct {
 	watching uint32          // stripes of which it wants to know our path
 	watched  uint32          // stripes of which we asked its path
 	away     bool            // it is leaving
-	missing  bool            // a child that an orphan of its says is dead, and that says nothing
+	asked    time.Duration   // when it was asked for a sign of life that has not come, 0: it was not
+	missing  bool            // a child that is probably dead: nothing is sent to it
 	busy     []time.Duration
+	spent    time.Duration // it has nothing to give until then
+	gone     uint64        // it no longer has what is below
 	quiet    bool          // it did not answer a pull: perhaps dead, until it is heard of
 	climbAt  time.Duration // not asked before to make room for a worthier child
 	breaker  failover.Breaker
@@ -224,7 +227,7 @@ func (p *Peer) freePeers(not PeerID) []PeerID {
 	from := p.rng.IntN(len(p.nbrs))
 	for i := range p.nbrs {
 		n := p.nbrs[(from+i)%len(p.nbrs)]
-		if n.id != not && n.free > 0 && !n.away && !n.hi.Publisher && n.hi.Epoch == p.epoch && len(ids) < maxAlternatives {
+		if n.id != not && n.free > 0 && !n.away && !n.missing && !p.silent(n) && !n.hi.Publisher && n.hi.Epoch == p.epoch && len(ids) < maxAlternatives {
 			ids = append(ids, n.id)
 		}
 	}

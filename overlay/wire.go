@@ -8,6 +8,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"math"
 	"time"
 
 	"github.com/braidway/braidway/stream"
@@ -40,6 +41,7 @@ func AppendMessage(b []byte, m Message) []byte {
 		b = append(b, m.Stripe, bitsOf(m.Latest, m.Urgent))
 		b = binary.AppendUvarint(b, m.Epoch)
 		b = binary.AppendUvarint(b, m.From)
+		b = binary.AppendUvarint(b, m.Have)
 		b = binary.BigEndian.AppendUint64(b, uint64(m.Lost))
 	case Accept:
 		b = append(b, m.Stripe)
@@ -133,7 +135,8 @@ func ParseMessage(b []byte) (Message, error) {
 	case kindSubscribe:
 		s, f := r.stripe(false), r.flags("flags", 2)
 		m = Subscribe{Stripe: s, Latest: f&1 != 0, Urgent: f&2 != 0,
-			Epoch: r.number("epoch", stream.MaxEpoch), From: r.number("from", stream.MaxSeq), Lost: r.peer("lost")}
+			Epoch: r.number("epoch", stream.MaxEpoch), From: r.number("from", stream.MaxSeq),
+			Have: r.number("have", math.MaxUint64), Lost: r.peer("lost")}
 	case kindAccept:
 		m = Accept{Stripe: r.stripe(false), Epoch: r.number("epoch", stream.MaxEpoch),
 			Start: r.number("start", stream.MaxSeq), Path: r.peers("path", MaxPath)}

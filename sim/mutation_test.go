@@ -207,8 +207,8 @@ func TestEveryBrokenRuleIsSeenByAnOracle(t *testing.T) {
 		// No stripe and 6 to 26.
 		{"loops are not refused", "mass-failure", 60, nil, unseenLoops,
 			func(o outcome) float64 { return float64(o.looping) }, 1},
-		// 0.0002 to 0.040 and 0.037 to 0.337; the mean is 0.008 and 0.149.
-		{"the urgent are not let in", "mass-failure", 60, reserved, nobodyUrgent, missed, 0.07},
+		// 0 and 0.017: who is turned away finds the places of the dead free soon after.
+		{"the urgent are not let in", "mass-failure", 60, reserved, nobodyUrgent, missed, 0.007},
 		// Nobody and all 19.
 		{"objects are delivered twice", "calm", 20, nil, deliveredTwice,
 			func(o outcome) float64 { return float64(tooMany(o.e)) }, 0},

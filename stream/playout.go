@@ -53,7 +53,9 @@ type PlayoutStats struct {
 //   - Playback starts at the first object of a group.
 //   - A [FlagPreamble] object is played only when it is the first object after
 //     the start or after a hole.
-//   - A hole is skipped when the deadline of the next object that is there passes.
+//   - A hole is skipped when the deadline of the next object that is there passes,
+//     but not within Buffer of the start: however old the group is, the stripes
+//     do not come at the same moment.
 //   - When objects of a higher epoch come, what is contiguous of the current
 //     one is played, then the new one from its first group.
 //   - A publisher that makes nothing is not a stall.
@@ -236,9 +238,9 @@ func (p *Playout) Deadline() time.Duration {
 	}
 	q := t.ring.lowest()
 	if t.started && p.overdue(q) > 0 {
-		return q.at + p.buffer/4
+		return max(q.at+p.buffer/4, t.grace)
 	}
-	return max(p.playAt(t, q), p.hold)
+	return max(p.playAt(t, q), p.hold, t.grace)
 }
 
 // playAt returns the deadline of s. However wrong the publisher's clock is,

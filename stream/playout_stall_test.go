@@ -43,6 +43,41 @@ func TestAfterAStallTheStripesMayComeInAnyOrder(t *testing.T) {
 	}
 }
 
+func TestAtTheStartTheStripesMayComeInAnyOrder(t *testing.T) {
+	for _, eager := range []bool{false, true} {
+		for _, age := range []uint64{0, 4, 9, 10, 15, 40} { // of the group, in objects
+			pl := newPlayer(t, PlayoutConfig{Buffer: 100 * ms, Eager: eager})
+			pl.p.Start(1, 0)
+			for _, stripe := range []uint64{0, 1} { // the second comes 90 ms after the first
+				for seq := stripe; seq <= age+9; seq += 2 {
+					at := max(time.Duration(stripe)*90*ms, time.Duration(max(seq, age)-age)*10*ms)
+					pl.add(at, object(seq))
+				}
+			}
+			for seq := age + 10; seq < age+50; seq++ {
+				if seq != age+30 {
+					pl.add(time.Duration(seq-age)*10*ms, object(seq))
+				}
+			}
+			pl.rest()
+			pl.expect(slices.Concat(seqs(0, age+30), seqs(age+31, age+50)))
+		}
+	}
+}
+
+func TestAHoleAtTheStartIsSkippedAfterABuffer(t *testing.T) {
+	pl := newPlayer(t, PlayoutConfig{Buffer: 100 * ms, Eager: true})
+	pl.p.Start(1, 0)
+	for _, seq := range []uint64{0, 2, 3, 9} { // the group is 90 ms old
+		pl.add(time.Second, object(seq))
+	}
+	pl.rest()
+	pl.expect([]uint64{0, 2, 3, 9})
+	if at := pl.out[1].at; at != 1100*ms {
+		t.Fatalf("object 2 is played at %v, want 1.1s", at)
+	}
+}
+
 func TestABufferOfLostObjectsIsAStall(t *testing.T) {
 	pl := newPlayer(t, PlayoutConfig{Buffer: 100 * ms})
 	for seq := range uint64(100) {

@@ -22,11 +22,12 @@ type playoutTrack struct {
 	clock   publisherClock
 	follows bool // the clock goes on from the epoch before
 
-	next    uint64 // Seq of the object to be played next
-	fence   uint64 // from here on nothing is taken
-	upto    uint64 // contiguous has looked up to here
-	started bool   // an object was played
-	first   uint64 // Seq of the first one played
+	next    uint64        // Seq of the object to be played next
+	fence   uint64        // from here on nothing is taken
+	upto    uint64        // contiguous has looked up to here
+	started bool          // an object was played
+	first   uint64        // Seq of the first one played
+	grace   time.Duration // no hole is skipped before, a buffer after the first one came
 
 	last     time.Duration // place of the object played last
 	lastSeq  uint64
@@ -37,7 +38,7 @@ type playoutTrack struct {
 func newPlayoutTrack(epoch, first uint64) *playoutTrack {
 	t := &playoutTrack{
 		epoch: epoch, next: first, upto: first, fence: MaxSeq + 1,
-		have: NewSeqSet(2 * MaxPlayoutObjects),
+		have: NewSeqSet(2 * MaxPlayoutObjects), grace: -Never,
 	}
 	t.have.Reset(first)
 	return t
@@ -154,7 +155,7 @@ func (p *Playout) pass(now time.Duration) bool {
 		p.settle(q, true)
 	}
 	due := p.playAt(t, q)
-	at := max(due, p.hold)
+	at := max(due, p.hold, t.grace)
 	if now < at {
 		return false
 	}
@@ -214,6 +215,7 @@ func (p *Playout) play(now time.Duration, s *ringSlot) Parsed {
 			}
 		}
 		t.started, t.first, t.last = true, o.Seq, s.clock
+		t.grace = s.at + p.buffer
 	} else if o.Seq == t.lastSeq+1 {
 		step := max(min(s.clock-t.last, maxInterval), 0)
 		if t.interval == 0 {
