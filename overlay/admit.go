@@ -168,7 +168,8 @@ func (p *Peer) push(i, c int, to PeerID) {
 }
 
 // alternatives names peers that may take stripe i's child not: our children
-// there, those at home first, then our siblings and our parent.
+// there who have room, those at home first, then neighbours who have, then the
+// other children, our siblings and our parent.
 func (p *Peer) alternatives(i int, not PeerID) []PeerID {
 	s := &p.stripes[i]
 	var ids []PeerID

@@ -1,6 +1,6 @@
 package overlay
 
-// This file answers: who is taken as a child, and who has to make room?
+// This file answers: what becomes of who asks to be a child, and of the children?
 
 import (
 	"math/bits"

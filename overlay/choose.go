@@ -22,8 +22,7 @@ const hopLag = 50 * time.Millisecond
 const betterBy = 0.9
 
 // subscribeBest asks the best candidate but not to become parent of stripe i;
-// false: there is none now. Standbys come first when the stripe's parent failed:
-// their paths are known to be apart from it.
+// false: there is none now.
 func (p *Peer) subscribeBest(i int, why reason, not PeerID) bool {
 	s := &p.stripes[i]
 	best, _ := p.best(i, not, why != whyMove)

@@ -47,6 +47,13 @@ func (p *Peer) connected(id PeerID, rtt time.Duration) {
 	}
 }
 
+// spoke notes a sign of life.
+func (n *neighbour) spoke(now time.Duration) { n.heard, n.asked, n.quiet = now, 0, false }
+
+// within is the time in which n answers: a round trip and a quarter, and what
+// may hold the answer up beyond.
+func (n *neighbour) within(beyond time.Duration) time.Duration { return n.rtt + n.rtt/4 + beyond }
+
 // haveEpoch is the epoch of which this peer has something, or 0.
 func (p *Peer) haveEpoch() uint64 {
 	if p.started {

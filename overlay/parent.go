@@ -33,7 +33,7 @@ func (p *Peer) join() {
 // ask sends the one Subscribe that stripe i may have in flight.
 func (p *Peer) ask(n *neighbour, i int, why reason) {
 	s := &p.stripes[i]
-	wait := n.rtt + n.rtt/4 + answerTime
+	wait := n.within(answerTime)
 	if s.parent == 0 && !s.orphan {
 		wait = 2*n.rtt + joinAnswerTime
 	}
@@ -72,7 +72,7 @@ func (p *Peer) wanted(i int) (from, have uint64) {
 		from = end - 64*k
 	}
 	for b, q := 0, from; q < end; b, q = b+1, q+k {
-		if p.have.Has(q) || p.coming(q) {
+		if !p.lacks(q) {
 			have |= 1 << b
 		}
 	}
@@ -86,10 +86,10 @@ func (p *Peer) wanted(i int) (from, have uint64) {
 // subscription, so that they are not pulled beside.
 func (p *Peer) expect(n *neighbour, i int, start uint64) {
 	s := &p.stripes[i]
-	from, have := p.wanted(i)
-	for b, q := 0, from; q < s.front && b < 64 && len(p.pulls) < maxPulls; b, q = b+1, q+uint64(p.cfg.Stripes) {
-		if have&(1<<b) == 0 && q >= start {
-			p.pullAnswered(q)
+	from, _ := p.wanted(i)
+	for q := p.firstOf(i, max(from, start)); q < s.front && len(p.pulls) < maxPulls; q += uint64(p.cfg.Stripes) {
+		if p.lacks(q) {
+			p.pullAnswered(q) // the one that was given up
 			p.pulls = append(p.pulls, pull{seq: q, to: n.id, asked: p.now, at: p.now + n.rtt + p.holeDelay()})
 		}
 	}

@@ -334,7 +334,7 @@ func (p *Peer) message(from PeerID, m Message) {
 	if n == nil {
 		return
 	}
-	n.heard, n.asked, n.quiet = p.now, 0, false
+	n.spoke(p.now)
 	if n.missing {
 		p.resume(n)
 	}

@@ -152,7 +152,7 @@ func (p *Peer) pullFrom(i int, end uint64, hedge bool) int {
 			continue
 		}
 		tries, since := uint8(0), time.Duration(0)
-		old := slices.IndexFunc(p.pulls, func(u pull) bool { return u.seq == seq })
+		old := p.pullOf(seq)
 		if old >= 0 {
 			if p.now < p.pulls[old].at {
 				continue
@@ -193,7 +193,7 @@ func (p *Peer) pullFrom(i int, end uint64, hedge bool) int {
 		ask[at].Bits |= 1 << ((seq - ask[at].First) / k)
 		again := pullAgain + 2*src.rtt
 		if hedge {
-			again = hedgeAgain + src.rtt + src.rtt/4
+			again = src.within(hedgeAgain)
 		}
 		u := pull{seq: seq, to: src.id, asked: p.now, at: p.now + again, tries: tries + 1}
 		if old >= 0 {
@@ -251,19 +251,26 @@ func (p *Peer) source(i int, seq uint64, turn int, hedge bool, since time.Durati
 	return all[turn%n]
 }
 
-// coming says whether object seq was asked for, and may still come.
-func (p *Peer) coming(seq uint64) bool {
-	return slices.ContainsFunc(p.pulls, func(u pull) bool { return u.seq == seq && p.now < u.at })
+// pullOf returns where in pulls object seq is; -1: it was not asked for.
+func (p *Peer) pullOf(seq uint64) int {
+	return slices.IndexFunc(p.pulls, func(u pull) bool { return u.seq == seq })
+}
+
+// lacks says that object seq is neither here nor on its way.
+func (p *Peer) lacks(seq uint64) bool {
+	if p.have.Has(seq) {
+		return false
+	}
+	at := p.pullOf(seq)
+	return at < 0 || p.now >= p.pulls[at].at
 }
 
 // pullAnswered ends the wait for seq.
 func (p *Peer) pullAnswered(seq uint64) {
-	for i := range p.pulls {
-		if p.pulls[i].seq == seq {
-			p.pulls[i] = p.pulls[len(p.pulls)-1]
-			p.pulls = p.pulls[:len(p.pulls)-1]
-			return
-		}
+	if at := p.pullOf(seq); at >= 0 {
+		last := len(p.pulls) - 1
+		p.pulls[at] = p.pulls[last]
+		p.pulls = p.pulls[:last]
 	}
 }
 

@@ -122,7 +122,7 @@ func (p *Peer) callOn(n *neighbour) {
 }
 
 // answerDue is by when n, which was called on, should have answered.
-func (p *Peer) answerDue(n *neighbour) time.Duration { return n.asked + n.rtt + n.rtt/4 + lifeTime }
+func (p *Peer) answerDue(n *neighbour) time.Duration { return n.asked + n.within(lifeTime) }
 
 // silent says whether n did not answer when it was called on.
 func (p *Peer) silent(n *neighbour) bool { return n.asked != 0 && p.now >= p.answerDue(n) }
