@@ -121,6 +121,9 @@ func (p *Peer) refuse(n *neighbour, i int, code Code, wait time.Duration) {
 // accept makes n a child of stripe i and sends it what it misses.
 func (p *Peer) accept(n *neighbour, i int, m Subscribe) {
 	s := &p.stripes[i]
+	if m.Epoch != p.epoch { // what it wants and has is of a timeline that ended
+		m.From, m.Have = 0, 0
+	}
 	start := max(m.From, p.have.Base(), p.start)
 	if g, ok := p.latestGroup(); ok && (m.Latest || m.Epoch != p.epoch) {
 		start = g

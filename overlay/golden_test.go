@@ -16,13 +16,13 @@ import (
 
 // script is one peer that is told what happens. Its commands:
 //
-//	peer [publisher] [slots=N] [max-children=N]    a new peer, id 1
+//	peer [publisher] [epoch=N] [slots=N] [max-children=N]    a new peer, id 1, in epoch 1 or N
 //	at TIME                                        time goes on; timers fire on the way
 //	connect ID [publisher] [epoch=N] [edge=N]      an exchange opens and its Hello comes
 //	lost ID
 //	accept ID stripe=N [start=N] path=1,2,3
 //	refuse ID stripe=N code=N [alternatives=1,2]
-//	subscribe ID stripe=N [latest] [urgent] [from=N] [lost=ID]
+//	subscribe ID stripe=N [latest] [urgent] [epoch=N] [from=N] [have=BITS] [lost=ID]
 //	object ID FROM-TO [group=N]                    objects FROM to TO arrive from ID (own: id 1)
 //	beacon ID stripe=N seq=N
 //	status ID fed=STRIPES depth=N path=…           the same for all stripes
@@ -32,9 +32,10 @@ import (
 //	goaway ID stripe=N wait=TIME [alternatives=…]
 //	drain wait=TIME
 type script struct {
-	p   *Peer
-	now time.Duration
-	out strings.Builder
+	p     *Peer
+	epoch uint64
+	now   time.Duration
+	out   strings.Builder
 }
 
 func (s *script) step(ev Event) {
@@ -144,7 +145,10 @@ func (s *script) line(t *testing.T, d *datadriven.TestData, f []string) {
 	stripe := uint8(w.num("stripe"))
 	switch f[0] {
 	case "peer":
-		p, err := New(Config{Publisher: w.has("publisher"), Epoch: 1, Slots: int(w.num("slots")), MaxChildren: int(w.num("max-children"))}, 1, rand.New(rand.NewPCG(1, 1)))
+		if s.epoch = 1; w.has("epoch") {
+			s.epoch = w.num("epoch")
+		}
+		p, err := New(Config{Publisher: w.has("publisher"), Epoch: s.epoch, Slots: int(w.num("slots")), MaxChildren: int(w.num("max-children"))}, 1, rand.New(rand.NewPCG(1, 1)))
 		if err != nil {
 			d.Fatalf(t, "%v", err)
 		}
@@ -163,28 +167,32 @@ func (s *script) line(t *testing.T, d *datadriven.TestData, f []string) {
 	case "lost":
 		s.step(Event{Kind: EvDisconnected, Peer: id})
 	case "accept":
-		message(Accept{Stripe: stripe, Epoch: 1, Start: w.num("start"), Path: w.ids("path")})
+		message(Accept{Stripe: stripe, Epoch: s.epoch, Start: w.num("start"), Path: w.ids("path")})
 	case "refuse":
 		message(Refuse{Stripe: stripe, Code: Code(w.num("code")), Wait: time.Second, Alternatives: w.ids("alternatives")})
 	case "subscribe":
-		message(Subscribe{Stripe: stripe, Latest: w.has("latest"), Urgent: w.has("urgent"), Epoch: 1, From: w.num("from"), Lost: PeerID(w.num("lost"))})
+		epoch := s.epoch
+		if w.has("epoch") {
+			epoch = w.num("epoch")
+		}
+		message(Subscribe{Stripe: stripe, Latest: w.has("latest"), Urgent: w.has("urgent"), Epoch: epoch, From: w.num("from"), Have: w.num("have"), Lost: PeerID(w.num("lost"))})
 	case "object":
 		from, to, _ := strings.Cut(f[2], "-")
 		for seq := w.parse(from); seq <= w.parse(to); seq++ {
-			s.step(Event{Kind: EvObject, Peer: id, Stripe: uint8(seq % 4), Size: 1500, Epoch: 1, Seq: seq, GroupFirst: w.num("group")})
+			s.step(Event{Kind: EvObject, Peer: id, Stripe: uint8(seq % 4), Size: 1500, Epoch: s.epoch, Seq: seq, GroupFirst: w.num("group")})
 		}
 	case "beacon":
-		s.step(Event{Kind: EvBeacon, Peer: id, Stripe: stripe, Epoch: 1, Seq: w.num("seq")})
+		s.step(Event{Kind: EvBeacon, Peer: id, Stripe: stripe, Epoch: s.epoch, Seq: w.num("seq")})
 	case "status":
-		m := Status{Free: 4, Epoch: 1, Edge: w.num("edge")}
+		m := Status{Free: 4, Epoch: s.epoch, Edge: w.num("edge")}
 		for i := range uint8(4) {
 			m.Stripes = append(m.Stripes, StripeStatus{Stripe: i, Fed: !w.has("unfed"), Depth: uint8(w.num("depth")), Position: w.num("edge"), Path: w.ids("path")})
 		}
 		message(m)
 	case "pull":
-		message(Pull{Epoch: 1, First: w.num("first"), Bits: uint32(w.num("bits"))})
+		message(Pull{Epoch: s.epoch, First: w.num("first"), Bits: uint32(w.num("bits"))})
 	case "miss":
-		message(Miss{Code: Code(w.num("code")), Wait: time.Second, Epoch: 1, First: w.num("first"), Bits: uint32(w.num("bits"))})
+		message(Miss{Code: Code(w.num("code")), Wait: time.Second, Epoch: s.epoch, First: w.num("first"), Bits: uint32(w.num("bits"))})
 	case "path":
 		message(Path{Stripe: stripe, Path: w.ids("path")})
 	case "goaway":

@@ -47,8 +47,13 @@ func (p *Peer) connected(id PeerID, rtt time.Duration) {
 	}
 }
 
-// spoke notes a sign of life.
-func (n *neighbour) spoke(now time.Duration) { n.heard, n.asked, n.quiet = now, 0, false }
+// spoke notes a sign of life of n, and feeds it again where it was thought dead.
+func (p *Peer) spoke(n *neighbour) {
+	n.heard, n.asked, n.quiet = p.now, 0, false
+	if n.missing {
+		p.resume(n)
+	}
+}
 
 // within is the time in which n answers: a round trip and a quarter, and what
 // may hold the answer up beyond.

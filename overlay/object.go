@@ -84,7 +84,7 @@ func (p *Peer) advance(i int) {
 func (p *Peer) heardFrom(from PeerID, i int, pos uint64, repair bool) {
 	s := &p.stripes[i]
 	if n := p.byID[from]; n != nil {
-		n.spoke(p.now)
+		p.spoke(n)
 		if repair {
 			p.answered(n, i)
 		}

@@ -334,10 +334,7 @@ func (p *Peer) message(from PeerID, m Message) {
 	if n == nil {
 		return
 	}
-	n.spoke(p.now)
-	if n.missing {
-		p.resume(n)
-	}
+	p.spoke(n)
 	switch m := m.(type) {
 	case Hello:
 		p.hello(n, m)

@@ -233,7 +233,7 @@ func (p *Peer) source(i int, seq uint64, turn int, hedge bool, since time.Durati
 		return all[turn%n]
 	}
 	for o := range p.stripes {
-		if q := &p.stripes[o]; q.parent != s.parent && q.parent != 0 && !q.episode.on {
+		if q := &p.stripes[o]; q.parent != s.parent && q.parent != 0 && !q.episode.on && p.childAt(i, q.parent) < 0 {
 			add(q.parent)
 		}
 	}
