@@ -55,7 +55,7 @@ type PlayoutStats struct {
 //     the start or after a hole.
 //   - A hole is skipped when the deadline of the next object that is there passes,
 //     but not within Buffer of the start: however old the group is, the stripes
-//     do not come at the same moment.
+//     do not come at the same moment. Nor is it a stall what comes late within it.
 //   - When objects of a higher epoch come, what is contiguous of the current
 //     one is played, then the new one from its first group.
 //   - A publisher that makes nothing is not a stall.

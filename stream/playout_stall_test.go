@@ -61,6 +61,9 @@ func TestAtTheStartTheStripesMayComeInAnyOrder(t *testing.T) {
 			}
 			pl.rest()
 			pl.expect(slices.Concat(seqs(0, age+30), seqs(age+31, age+50)))
+			if s := pl.p.Stats(); s.Stalls != 0 {
+				t.Errorf("group of %d objects, eager %v: %+v", age, eager, s)
+			}
 		}
 	}
 }

@@ -107,9 +107,9 @@ func (t *playoutTrack) fenceOff() {
 }
 
 // settle looks whether s, for which playback has to wait, came after its
-// deadline. That was a stall, and playback goes on as much later. If s is
-// behind a hole, the hole gets a little time: when all parents were replaced,
-// one stripe's objects come before another's.
+// deadline. Playback then goes on as much later, and unless it is only starting
+// that was a stall. If s is behind a hole, the hole gets a little time: when all
+// parents were replaced, one stripe's objects come before another's.
 func (p *Playout) settle(s *ringSlot, hole bool) {
 	if s.late <= p.buffer+p.lag {
 		p.rush = false
@@ -119,7 +119,9 @@ func (p *Playout) settle(s *ringSlot, hole bool) {
 	if over == 0 {
 		return
 	}
-	p.stall(over)
+	if s.at >= p.cur.grace {
+		p.stall(over)
+	}
 	p.lag += over
 	if p.lag > MaxLag {
 		p.lag, p.rush = 0, true
