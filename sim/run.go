@@ -92,6 +92,7 @@ func Run(ctx context.Context, s Scenario, o Options) (*Result, error) {
 	e.arrange()
 	e.at(e.begin, e.restart)
 	var before runtime.MemStats
+	runtime.GC()
 	runtime.ReadMemStats(&before)
 	began := time.Now()
 	e.run(ctx, e.watch(o.Progress, "run", began))

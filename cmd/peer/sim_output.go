@@ -72,7 +72,7 @@ type simReport struct {
 	Collapsed    bool              `json:"collapsed,omitempty"`
 	Events       uint64            `json:"events"`
 	EventsPerS   float64           `json:"events_per_s,omitempty"`
-	BytesPerPeer float64           `json:"bytes_per_peer,omitempty"`
+	BytesPerPeer uint64            `json:"bytes_per_peer,omitempty"`
 	// Of several seeds: each, and how far they agree (median, least, most).
 	Seeds    []simReport   `json:"seeds,omitempty"`
 	Together *report.Seeds `json:"over_seeds,omitempty"`
@@ -80,12 +80,9 @@ type simReport struct {
 
 // newSimReport describes r.
 func newSimReport(r *sim.Result) simReport {
-	s := simReport{Summary: r.Summary, System: r.Scenario.Settings.System, Partial: r.Partial, Collapsed: r.Collapsed, Events: r.Events}
+	s := simReport{Summary: r.Summary, System: r.Scenario.Settings.System, Partial: r.Partial, Collapsed: r.Collapsed, Events: r.Events, BytesPerPeer: r.Bytes}
 	if r.Wall > 0 {
 		s.EventsPerS = float64(r.Events) / r.Wall.Seconds()
-	}
-	if r.Peers > 0 {
-		s.BytesPerPeer = float64(r.Bytes) / float64(r.Peers)
 	}
 	usual := sim.Default()
 	was := usual.Fields()

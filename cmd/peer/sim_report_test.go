@@ -45,6 +45,9 @@ func TestSimRunReportsOneSeed(t *testing.T) {
 			t.Errorf("%s is missing", k)
 		}
 	}
+	if m["bytes_per_peer"] != 1048576.0 {
+		t.Errorf("%v bytes a peer, want the run's 2^20", m["bytes_per_peer"])
+	}
 	if m["scenario"] != "relay-kill" || m["peers"] != 40.0 || m["seed"] != 7.0 || m["trace_hash"] != "0000000000000007" || m["seeds"] != nil {
 		t.Errorf("%v", m)
 	}

@@ -16,7 +16,7 @@ import (
 func fake(seed uint64, n int, harm float64) *sim.Result {
 	rng := rand.New(rand.NewPCG(seed, 7))
 	s, _ := sim.Find("relay-kill")
-	r := &sim.Result{Scenario: s, Peers: n, Seed: seed, Hash: 0xfeed<<32 | seed, Events: 91_234_567, Wall: 61 * time.Second, Bytes: uint64(n) * 81_000,
+	r := &sim.Result{Scenario: s, Peers: n, Seed: seed, Hash: 0xfeed<<32 | seed, Events: 91_234_567, Wall: 61 * time.Second, Bytes: 81_000,
 		Kills: 50, FailedJoins: int(3 * harm), FalseSwitches: int(40 * harm), ViewerHours: float64(n) * 110 / 3600}
 	for i := range 50 {
 		r.Faults = append(r.Faults, sim.FaultMark{At: time.Duration(4+2*i) * time.Second, What: "kill", Hit: 1})

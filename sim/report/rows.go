@@ -197,7 +197,7 @@ func facts(r *Run) []fact {
 	if res.Events > 0 { // the full stack has none, nor a hash
 		fs = append(fs, fact{"events", count(res.Events) + ", " + ratio(float64(res.Events), res.Wall.Seconds(), short) + "/s"})
 	}
-	fs = append(fs, fact{"memory", ratio(float64(res.Bytes), float64(res.Peers), func(v float64) string { return trim(v/1000, 1) + " kB a peer" })})
+	fs = append(fs, fact{"memory", trim(float64(res.Bytes)/1000, 1) + " kB a peer"})
 	if h := hashOf(res); h != "" {
 		fs = append(fs, fact{"trace hash", h + ofSeeds(r)})
 	}
