@@ -4,9 +4,11 @@ package main
 // documented?
 
 import (
+	"encoding/json"
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -46,6 +48,41 @@ func TestConfigShowTellsWhereEachValueComesFrom(t *testing.T) {
 	}
 	if got := strings.Join(rows["bootstrap"], " "); strings.Count(got, "192.0.2.") != 2 || !strings.HasSuffix(got, "BRAIDWAY_BOOTSTRAP") {
 		t.Errorf("bootstrap: %s", got)
+	}
+}
+
+func TestSmallCommandsSpeakJSON(t *testing.T) {
+	file, err := binary()
+	if err != nil {
+		t.Fatal(err)
+	}
+	key := filepath.Join(t.TempDir(), "pub.key")
+	var made, shown identity
+	var all map[string]setting
+	var v versions
+	for _, c := range []struct {
+		to   any
+		args []string
+	}{
+		{&made, []string{"key", "new", key}}, {&shown, []string{"key", "show", key}},
+		{&all, []string{"config", "show", "--max-children", "3"}}, {&v, []string{"version"}},
+	} {
+		out, err := exec.Command(file, append(c.args, "--json")...).Output()
+		if err == nil {
+			err = json.Unmarshal(out, c.to)
+		}
+		if err != nil {
+			t.Errorf("%v: %v in %s", c.args, err, out)
+		}
+	}
+	if made != shown || !strings.HasPrefix(made.PeerID, "12D3KooW") || len(made.PublicKey) != 43 {
+		t.Errorf("made %+v, shown %+v", made, shown)
+	}
+	if _, ok := all["json"]; ok || all["max-children"] != (setting{"3", "flag"}) || all["config"].From != "" {
+		t.Errorf("%+v", all)
+	}
+	if v.Braidway == "" || v.Libp2p == "unknown" || len(v.Protocols) != 3 {
+		t.Errorf("%+v", v)
 	}
 }
 

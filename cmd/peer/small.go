@@ -3,6 +3,7 @@ package main
 // This file answers: what do the small commands do? key, config, version.
 
 import (
+	"crypto/ed25519"
 	"encoding/base64"
 	"errors"
 	"fmt"
@@ -12,6 +13,7 @@ import (
 	"runtime"
 	"runtime/debug"
 	"slices"
+	"strings"
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
@@ -20,36 +22,57 @@ import (
 	"github.com/braidway/braidway/internal/node/p2p"
 )
 
+// jsonFlag adds --json to a command that prints little.
+func jsonFlag(cmd *cobra.Command) (asJSON *bool) {
+	return cmd.Flags().Bool("json", false, "as JSON")
+}
+
+// identity is what is public of a key.
+type identity struct {
+	PublicKey string `json:"public_key"` // base64url
+	PeerID    string `json:"peer_id"`
+}
+
 func keyCommand() *cobra.Command {
 	cmd := &cobra.Command{Use: "key", Short: "Make and show identities",
 		Example: "  peer key new pub.key\n  peer key show pub.key", Args: cobra.ArbitraryArgs, RunE: group}
-	print := func(pub []byte) error {
-		id, err := p2p.PeerID(pub)
-		if err != nil {
-			return err
+	add := func(use, short, example string, get func(file string) (ed25519.PrivateKey, error)) {
+		sub := &cobra.Command{Use: use, Short: short, Example: example, Args: exactly("FILE")}
+		asJSON := jsonFlag(sub)
+		sub.RunE = func(_ *cobra.Command, args []string) error {
+			key, err := get(args[0])
+			if err != nil {
+				return err
+			}
+			pub := key.Public().(ed25519.PublicKey)
+			id, err := p2p.PeerID(pub)
+			if err != nil {
+				return err
+			}
+			is := identity{base64.RawURLEncoding.EncodeToString(pub), id.String()}
+			if *asJSON {
+				return writeJSON(os.Stdout, is)
+			}
+			fmt.Printf("public key  %s\npeer id     %s\n", is.PublicKey, is.PeerID)
+			return nil
 		}
-		fmt.Printf("public key  %s\npeer id     %s\n", base64.RawURLEncoding.EncodeToString(pub), id)
-		return nil
+		cmd.AddCommand(sub)
 	}
-	cmd.AddCommand(&cobra.Command{Use: "new FILE", Short: "Make an identity", Example: "  peer key new pub.key", Args: exactly("FILE"),
-		RunE: func(_ *cobra.Command, args []string) error {
-			key, err := p2p.NewKey(args[0])
-			if errors.Is(err, fs.ErrExist) {
-				return fmt.Errorf("%s exists already and is not overwritten", args[0])
-			}
-			if err != nil {
-				return err
-			}
-			return print(key[32:])
-		}}, &cobra.Command{Use: "show FILE", Short: "Show an identity's public key and peer id", Example: "  peer key show pub.key", Args: exactly("FILE"),
-		RunE: func(_ *cobra.Command, args []string) error {
-			key, err := p2p.LoadKey(args[0])
-			if err != nil {
-				return err
-			}
-			return print(key[32:])
-		}})
+	add("new FILE", "Make an identity", "  peer key new pub.key", func(file string) (ed25519.PrivateKey, error) {
+		key, err := p2p.NewKey(file)
+		if errors.Is(err, fs.ErrExist) {
+			err = fmt.Errorf("%s exists already and is not overwritten", file)
+		}
+		return key, err
+	})
+	add("show FILE", "Show an identity's public key and peer id", "  peer key show pub.key\n  peer key show pub.key --json", p2p.LoadKey)
 	return cmd
+}
+
+// setting is one of config show's.
+type setting struct {
+	Value string `json:"value"`
+	From  string `json:"from"`
 }
 
 func configCommand() *cobra.Command {
@@ -60,33 +83,55 @@ func configCommand() *cobra.Command {
 		Long: `Prints the settings that publish, relay, play and bootstrap have in common, each
 with its value and where that comes from: a flag, an environment variable
 (--upload-limit is BRAIDWAY_UPLOAD_LIMIT), the file of --config, or the default.`,
-		Example: "  peer config show\n  BRAIDWAY_UPLOAD_LIMIT=20Mbps peer config show --config peer.toml", Args: exactly(),
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			t := tabwriter.NewWriter(os.Stdout, 2, 8, 2, ' ', 0)
-			fmt.Fprintln(t, "SETTING\tVALUE\tFROM")
-			for _, n := range slices.Sorted(maps.Keys(set.from)) {
-				fmt.Fprintf(t, "%s\t%s\t%s\n", n, cmd.Flags().Lookup(n).Value, set.from[n])
+		Example: "  peer config show\n  BRAIDWAY_UPLOAD_LIMIT=20Mbps peer config show --config peer.toml\n  peer config show --json", Args: exactly()}
+	asJSON := jsonFlag(show)
+	show.RunE = func(cmd *cobra.Command, _ []string) error {
+		all := make(map[string]setting)
+		for n, from := range set.from {
+			if n != "json" { // of this command alone
+				all[n] = setting{cmd.Flags().Lookup(n).Value.String(), from}
 			}
-			return t.Flush()
-		}}
+		}
+		if *asJSON {
+			return writeJSON(os.Stdout, all)
+		}
+		t := tabwriter.NewWriter(os.Stdout, 2, 8, 2, ' ', 0)
+		fmt.Fprintln(t, "SETTING\tVALUE\tFROM")
+		for _, n := range slices.Sorted(maps.Keys(all)) {
+			fmt.Fprintf(t, "%s\t%s\t%s\n", n, all[n].Value, all[n].From)
+		}
+		return t.Flush()
+	}
 	set.bind(show)
 	cmd.AddCommand(show)
 	return cmd
 }
 
+// versions is what version prints.
+type versions struct {
+	Braidway  string   `json:"braidway"`
+	Go        string   `json:"go"`
+	Libp2p    string   `json:"libp2p"`
+	Protocols []string `json:"protocols"`
+}
+
 func versionCommand() *cobra.Command {
-	return &cobra.Command{Use: "version", Short: "Show versions and protocol ids", Example: "  peer version", Args: exactly(),
-		RunE: func(*cobra.Command, []string) error {
-			lib := "unknown"
-			if bi, ok := debug.ReadBuildInfo(); ok {
-				for _, m := range bi.Deps {
-					if m.Path == "github.com/libp2p/go-libp2p" {
-						lib = m.Version
-					}
+	cmd := &cobra.Command{Use: "version", Short: "Show versions and protocol ids", Example: "  peer version\n  peer version --json", Args: exactly()}
+	asJSON := jsonFlag(cmd)
+	cmd.RunE = func(*cobra.Command, []string) error {
+		v := versions{version(), runtime.Version(), "unknown", []string{string(node.ControlProtocol), string(node.DataProtocol), string(p2p.DHTPrefix + "/kad/1.0.0")}}
+		if bi, ok := debug.ReadBuildInfo(); ok {
+			for _, m := range bi.Deps {
+				if m.Path == "github.com/libp2p/go-libp2p" {
+					v.Libp2p = m.Version
 				}
 			}
-			fmt.Printf("braidway   %s\ngo         %s\nlibp2p     %s\nprotocols  %s %s %s\n", version(), runtime.Version(), lib,
-				node.ControlProtocol, node.DataProtocol, p2p.DHTPrefix+"/kad/1.0.0")
-			return nil
-		}}
+		}
+		if *asJSON {
+			return writeJSON(os.Stdout, v)
+		}
+		fmt.Printf("braidway   %s\ngo         %s\nlibp2p     %s\nprotocols  %s\n", v.Braidway, v.Go, v.Libp2p, strings.Join(v.Protocols, " "))
+		return nil
+	}
+	return cmd
 }

@@ -156,7 +156,7 @@ var (
 	descUnique   = prometheus.NewDesc("braidway_unique_bytes_total", "Bytes of objects received for the first time.", []string{"stream"}, nil)
 	descSent     = prometheus.NewDesc("braidway_sent_bytes_total", "Bytes sent, by kind: object, control.", []string{"stream", "kind"}, nil)
 	descObjects  = prometheus.NewDesc("braidway_objects_total", "Objects received for the first time.", []string{"stream"}, nil)
-	descRejected = prometheus.NewDesc("braidway_rejected_total", "Objects and messages that did not verify or parse.", []string{"stream"}, nil)
+	descRejected = prometheus.NewDesc("braidway_rejected_total", "What did not verify or parse, by kind: object, message.", []string{"stream", "kind"}, nil)
 	descDropped  = prometheus.NewDesc("braidway_dropped_groups_total", "Groups dropped for children that did not keep up.", []string{"stream"}, nil)
 	descChildren = prometheus.NewDesc("braidway_children", "Children in all stripes together.", []string{"stream"}, nil)
 	descSlots    = prometheus.NewDesc("braidway_slots", "Room for children in all stripes together.", []string{"stream"}, nil)
@@ -193,7 +193,8 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 		counter(descSent, s.count.outCtl.Load(), id, "control")
 		counter(descUnique, s.count.unique.Load(), id)
 		counter(descObjects, s.count.delivered.Load(), id)
-		counter(descRejected, s.count.rejected.Load(), id)
+		counter(descRejected, s.count.rejected.Load(), id, "object")
+		counter(descRejected, s.count.malformed.Load(), id, "message")
 		counter(descDropped, s.count.dropped.Load(), id)
 		if snap, ok := s.Snapshot(); ok {
 			gauge(descChildren, float64(snap.Used), id)

@@ -262,7 +262,7 @@ func (s *Session) attach(l *link) {
 			s.log.Debug("exchange ended", "peer", l.peer, "err", err)
 		}
 		if errors.Is(err, errFrame) || errors.Is(err, overlay.ErrMessage) {
-			s.count.rejected.Add(1)
+			s.count.malformed.Add(1)
 			s.post(item{ev: overlay.Event{Kind: overlay.EvBad, Peer: l.id}, link: l})
 		}
 		s.post(item{ev: overlay.Event{Kind: overlay.EvDisconnected, Peer: l.id}, link: l})

@@ -22,7 +22,8 @@ type counters struct {
 	outData   atomic.Int64
 	outCtl    atomic.Int64
 	delivered atomic.Int64 // objects
-	rejected  atomic.Int64 // objects and messages that did not verify or parse
+	rejected  atomic.Int64 // objects that did not verify or parse
+	malformed atomic.Int64 // messages that did not parse
 	dropped   atomic.Int64 // groups dropped for children that did not keep up
 }
 
@@ -37,7 +38,7 @@ type Totals struct {
 	Control   int64
 	Sent      int64 // objects sent
 	Delivered int64 // objects
-	Rejected  int64 // objects and messages
+	Rejected  int64 // objects that did not verify or parse
 }
 
 // Totals returns what was received so far.
