@@ -2,6 +2,7 @@ package measure
 
 import (
 	"encoding/json"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -145,5 +146,36 @@ func BenchmarkObject(b *testing.B) {
 	b.ReportAllocs()
 	for seq := uint64(0); b.Loop(); seq++ {
 		v.Object(time.Duration(seq)*10*msec, 1, seq, made(seq), msec)
+	}
+}
+
+// However many objects overtake each other, each counts with its own time.
+func TestTheRoomForTimesGrows(t *testing.T) {
+	small, large := NewLeanViewer(0), NewLeanViewer(0)
+	large.times = make([]int64, leanWindow)
+	for _, v := range []*Viewer{small, large} {
+		v.Start(0, 1, 0)
+		at := func(seq uint64, now time.Duration) {
+			made := time.Duration(seq) * 10 * time.Millisecond
+			v.Object(now, 1, seq, made.Microseconds(), now-made)
+		}
+		at(0, 0)
+		for _, run := range [][2]uint64{{2, 60}, {63, 70}, {120, 1000}} { // holes at 1, 60 to 62, 70 to 119
+			for seq := run[0]; seq < run[1]; seq++ {
+				at(seq, time.Duration(seq)*10*time.Millisecond+time.Millisecond)
+			}
+		}
+		for _, run := range [][2]uint64{{60, 63}, {70, 120}, {1, 2}} {
+			for seq := run[0]; seq < run[1]; seq++ {
+				at(seq, 11*time.Second)
+			}
+		}
+		at(1000+leanWindow, 40*time.Second) // the window goes on, not the memory
+	}
+	if a, b := small.Report(41*time.Second, nil), large.Report(41*time.Second, nil); !reflect.DeepEqual(a, b) {
+		t.Errorf("%+v, want %+v", a, b)
+	}
+	if n := len(small.times); n > leanWindow {
+		t.Errorf("room for %d times", n)
 	}
 }

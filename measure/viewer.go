@@ -3,6 +3,7 @@ package measure
 // This file answers: what did one viewer experience?
 
 import (
+	"math/bits"
 	"time"
 
 	hdr "github.com/HdrHistogram/hdrhistogram-go"
@@ -18,12 +19,16 @@ const (
 	keptGaps = 1024
 	// maxLatency bounds what is recorded.
 	maxLatency = time.Hour
+	// leanLatency is the same of a lean viewer.
+	leanLatency = time.Minute
 	// smallGap: shorter ones are not kept.
 	smallGap = 40 * time.Millisecond
 	// viewerWindow is the span of Seqs in which order does not matter;
 	// leanWindow that of a lean viewer, 25 s of 80 objects a second.
 	viewerWindow = 1 << 14
 	leanWindow   = 1 << 11
+	// firstTimes is for how many objects out of order there is room at first.
+	firstTimes = 1 << 6
 )
 
 // gap is a time without progress that ended at end.
@@ -34,7 +39,7 @@ type gap struct{ end, length time.Duration }
 type Viewer struct {
 	request time.Duration
 	have    *stream.SeqSet
-	times   []int64 // publisher's time of the objects in have, µs, a ring
+	times   []int64 // publisher's time of the objects from have.Next() on, µs, a ring that grows
 	unit    int64   // of the latencies, µs
 	epoch   uint64
 	running bool
@@ -57,15 +62,15 @@ type Counts struct {
 
 // NewViewer returns a viewer who asked for the stream at request.
 func NewViewer(request time.Duration) *Viewer {
-	return &Viewer{request: request, have: stream.NewSeqSet(viewerWindow), times: make([]int64, viewerWindow),
+	return &Viewer{request: request, have: stream.NewSeqSet(viewerWindow), times: make([]int64, firstTimes),
 		unit: 1, latency: hdr.New(1, int64(maxLatency/time.Microsecond), 3)}
 }
 
 // NewLeanViewer is NewViewer for simulations with very many viewers: it
 // remembers a shorter time, and latencies to a millisecond and one percent.
 func NewLeanViewer(request time.Duration) *Viewer {
-	return &Viewer{request: request, have: stream.NewSeqSet(leanWindow), times: make([]int64, leanWindow),
-		unit: 1000, latency: hdr.New(1, int64(maxLatency/time.Millisecond), 2)}
+	return &Viewer{request: request, have: stream.NewSeqSet(leanWindow), times: make([]int64, firstTimes),
+		unit: 1000, latency: hdr.New(1, int64(leanLatency/time.Millisecond), 2)}
 }
 
 // Restart forgets what was measured until now: a warm-up does not count.
@@ -113,7 +118,8 @@ func (v *Viewer) Object(now time.Duration, epoch, seq uint64, made int64, age ti
 	if !v.have.Add(seq) {
 		return
 	}
-	v.times[seq%uint64(len(v.times))] = made
+	from := max(before, v.have.Base())
+	v.remember(from, seq, made)
 	// Became playable with it: everything from before up to the new position.
 	next := v.have.Next()
 	if next == before {
@@ -122,15 +128,30 @@ func (v *Viewer) Object(now time.Duration, epoch, seq uint64, made int64, age ti
 	if !v.running {
 		v.running, v.first, v.advance = true, now, now
 	} else {
-		v.progress(now, before)
+		v.progress(now, from)
 	}
-	for q := max(before, v.have.Base()); q < next; q++ {
+	for q := from; q < next; q++ {
 		t := v.times[q%uint64(len(v.times))]
 		old := age + time.Duration(made-t)*time.Microsecond
-		_ = v.latency.RecordValue(min(max(1, old.Microseconds()), int64(maxLatency/time.Microsecond)) / v.unit)
+		_ = v.latency.RecordValue(min(max(1, old.Microseconds())/v.unit, v.latency.HighestTrackableValue()))
 		v.made = t
 	}
 	v.advance = now
+}
+
+// remember keeps the time of object seq, which lies in the window from next on.
+func (v *Viewer) remember(next, seq uint64, made int64) {
+	if seq < next {
+		return
+	}
+	if n := uint64(len(v.times)); seq-next >= n {
+		old := v.times
+		v.times = make([]int64, 1<<bits.Len64(seq-next))
+		for q := next; q < next+n; q++ {
+			v.times[q%uint64(len(v.times))] = old[q%n]
+		}
+	}
+	v.times[seq%uint64(len(v.times))] = made
 }
 
 // progress records the time without progress that ends at now with Seq seq.

@@ -17,6 +17,12 @@ type objectRing struct {
 	bytes int // of the encoded objects
 }
 
+const (
+	leastRing = 32
+	// roomyRing slots are kept when the ring is empty: objects that overtake each other need less.
+	roomyRing = 64
+)
+
 type ringSlot struct {
 	p  Parsed
 	at time.Duration // arrival; the slot is empty when p.Wire is nil
@@ -74,6 +80,9 @@ func (r *objectRing) drop(upTo uint64) {
 		}
 		r.low++
 	}
+	if len(r.slots) > roomyRing {
+		r.slots = nil // what grew at a hole or a start goes when all is played
+	}
 }
 
 // clear drops everything and keeps the memory of the ring.
@@ -86,7 +95,7 @@ func (r *objectRing) slot(seq uint64) *ringSlot { return &r.slots[seq&uint64(len
 
 func (r *objectRing) grow(n uint64) {
 	old := r.slots
-	r.slots = make([]ringSlot, max(64, 1<<bits.Len64(n-1)))
+	r.slots = make([]ringSlot, max(leastRing, 1<<bits.Len64(n-1)))
 	for i := range old {
 		if s := &old[i]; s.p.Wire != nil {
 			*r.slot(s.p.Seq) = *s

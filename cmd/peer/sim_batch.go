@@ -47,8 +47,8 @@ type batch struct {
 	screen   io.Writer // takes the progress
 }
 
-// peerBytes is what a peer takes in the model at most (measured: 185 to 240 KB).
-const peerBytes = 250_000
+// peerBytes is what a peer takes in the model at most (measured: about 80 KB).
+const peerBytes = 100_000
 
 // batch returns how points run under these flags.
 func (s *simFlags) batch(points []point, screen io.Writer) *batch {
