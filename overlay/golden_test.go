@@ -99,10 +99,12 @@ func (w words) text(key string) (string, bool) {
 	return "", false
 }
 
-func (w words) num(key string) uint64 {
+func (w words) num(key string) uint64 { return w.numOr(key, 0) }
+
+func (w words) numOr(key string, otherwise uint64) uint64 {
 	v, ok := w.text(key)
 	if !ok {
-		return 0
+		return otherwise
 	}
 	return w.parse(v)
 }
@@ -145,9 +147,7 @@ func (s *script) line(t *testing.T, d *datadriven.TestData, f []string) {
 	stripe := uint8(w.num("stripe"))
 	switch f[0] {
 	case "peer":
-		if s.epoch = 1; w.has("epoch") {
-			s.epoch = w.num("epoch")
-		}
+		s.epoch = w.numOr("epoch", 1)
 		p, err := New(Config{Publisher: w.has("publisher"), Epoch: s.epoch, Slots: int(w.num("slots")), MaxChildren: int(w.num("max-children"))}, 1, rand.New(rand.NewPCG(1, 1)))
 		if err != nil {
 			d.Fatalf(t, "%v", err)
@@ -171,11 +171,7 @@ func (s *script) line(t *testing.T, d *datadriven.TestData, f []string) {
 	case "refuse":
 		message(Refuse{Stripe: stripe, Code: Code(w.num("code")), Wait: time.Second, Alternatives: w.ids("alternatives")})
 	case "subscribe":
-		epoch := s.epoch
-		if w.has("epoch") {
-			epoch = w.num("epoch")
-		}
-		message(Subscribe{Stripe: stripe, Latest: w.has("latest"), Urgent: w.has("urgent"), Epoch: epoch, From: w.num("from"), Have: w.num("have"), Lost: PeerID(w.num("lost"))})
+		message(Subscribe{Stripe: stripe, Latest: w.has("latest"), Urgent: w.has("urgent"), Epoch: w.numOr("epoch", s.epoch), From: w.num("from"), Have: w.num("have"), Lost: PeerID(w.num("lost"))})
 	case "object":
 		from, to, _ := strings.Cut(f[2], "-")
 		for seq := w.parse(from); seq <= w.parse(to); seq++ {

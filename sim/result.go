@@ -35,7 +35,7 @@ type Result struct {
 	Hash   uint64
 	Events uint64
 	Wall   time.Duration
-	Bytes  uint64 // of memory at the end, a peer that ever was
+	Bytes  uint64 // of memory at the end, divided by the peers that ever were
 }
 
 // ViewerResult is one viewer of a run.
