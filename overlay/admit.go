@@ -40,7 +40,7 @@ func (p *Peer) lessWorth(i int, n *neighbour) int {
 	}
 	for c := range p.stripes[i].children {
 		ch := &p.stripes[i].children[c]
-		o := p.byID[ch.id]
+		o := p.neighbour(ch.id)
 		if o == nil || ch.away > p.now || ch.stranded || p.now-ch.since < pushPause {
 			continue
 		}
@@ -184,7 +184,7 @@ func (p *Peer) alternatives(i int, not PeerID) []PeerID {
 	for pass := range 3 { // free and at home, then free, then able at all
 		for _, at := range p.rng.Perm(len(s.children)) {
 			c := s.children[at]
-			n := p.byID[c.id]
+			n := p.neighbour(c.id)
 			if n == nil || n.missing || p.silent(n) || n.hi.Slots == 0 || pass < 2 && n.free == 0 || pass == 0 && Home(c.id, p.cfg.Stripes) != i {
 				continue
 			}

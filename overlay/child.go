@@ -3,6 +3,7 @@ package overlay
 // This file answers: what becomes of who asks to be a child, and of the children?
 
 import (
+	"cmp"
 	"math/bits"
 	"slices"
 	"time"
@@ -25,7 +26,7 @@ func (p *Peer) used() (n int) {
 
 func (p *Peer) usedIn(i int) (n int) {
 	for _, c := range p.stripes[i].children {
-		if o := p.byID[c.id]; o != nil && !o.missing {
+		if o := p.neighbour(c.id); o != nil && !o.missing {
 			n++
 		}
 	}
@@ -38,7 +39,7 @@ func (p *Peer) usedIn(i int) (n int) {
 // them. (Found by simulation: half of all die, the publisher feeds its dead
 // children and their orphans, and falls further and further behind.)
 func (p *Peer) reportedDead(i int, id PeerID) {
-	c := p.byID[id]
+	c := p.neighbour(id)
 	if c == nil || p.childAt(i, id) < 0 || c.missing || p.now-c.heard <= missingTime {
 		return
 	}
@@ -210,20 +211,43 @@ func (p *Peer) tellPath(i int) {
 	p.standAt = min(p.standAt, p.now+p.jitter(100*time.Millisecond))
 }
 
-// kinTick names to the children of stripe i whom to keep as standbys.
+// kinTick names to the children of stripe i whom to keep as standbys, where that
+// has changed: those of their siblings who relay and are nearest by id. A choice
+// that stays while the children stay: with another one each time all would
+// forever look for new standbys.
 func (p *Peer) kinTick(i int) {
 	s := &p.stripes[i]
 	if p.now < s.kinAt {
 		return
 	}
 	s.kinAt = never
+	var able []PeerID
 	for _, c := range s.children {
-		m := Kin{Stripe: uint8(i), Uncles: s.siblings}
-		for _, at := range p.rng.Perm(len(s.children)) {
-			if o := s.children[at].id; o != c.id && len(m.Siblings) < maxAlternatives {
-				m.Siblings = append(m.Siblings, o)
-			}
+		if n := p.neighbour(c.id); n != nil && n.hi.Slots > 0 && !n.missing {
+			able = append(able, c.id)
 		}
-		p.send(c.id, m)
 	}
+	for at := range s.children {
+		c := &s.children[at]
+		slices.SortFunc(able, func(a, b PeerID) int { return cmp.Compare(a^c.id, b^c.id) })
+		near := able
+		if len(near) > 0 && near[0] == c.id {
+			near = near[1:]
+		}
+		near = near[:min(len(near), maxAlternatives)]
+		told := fingerprint(fingerprint(0, near), s.siblings)
+		if told == c.told {
+			continue
+		}
+		c.told = told
+		p.send(c.id, Kin{Stripe: uint8(i), Siblings: slices.Clone(near), Uncles: s.siblings})
+	}
+}
+
+// fingerprint folds ids into h, as FNV-1a does with bytes.
+func fingerprint(h uint64, ids []PeerID) uint64 {
+	for _, id := range ids {
+		h = (h ^ uint64(id)) * 0x100000001b3
+	}
+	return h ^ uint64(len(ids))
 }

@@ -60,7 +60,7 @@ func (p *Peer) cost(n *neighbour, i int, depth int) float64 {
 	}
 	lag := n.lag[i]
 	if s := &p.stripes[i]; s.parent == n.id {
-		c += float64(s.prog.Unrest()) / float64(20*time.Millisecond)
+		c += float64(max(s.prog.Unrest()-restless/2, 0)) / float64(20*time.Millisecond)
 		lag = s.lag - n.rtt/2 // what it brings is known better than what it says
 	}
 	c += float64(max(lag, 0)) / float64(hopLag)

@@ -32,7 +32,7 @@ type Config struct {
 	// of survivors intact against 81 % with 1, half of 10,000 dead, 2 s buffer).
 	Standbys int
 	// Beacon is the silence in a stripe after which a parent says where it
-	// stands, in [10ms, 1s]; 0 means 50 ms (measured: 25 ms doubles control
+	// stands, in [10ms, 1s]; 0 means 60 ms (measured: 25 ms doubles control
 	// traffic, 100 ms brings false switches).
 	Beacon time.Duration
 	// Detector bounds the silence after which a parent is suspect.

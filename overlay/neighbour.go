@@ -14,7 +14,7 @@ func (p *Peer) connected(id PeerID, rtt time.Duration) {
 		p.out = append(p.out, Action{Kind: ActDisconnect, Peer: id})
 		return
 	}
-	if n := p.byID[id]; n != nil {
+	if n := p.neighbour(id); n != nil {
 		p.lost(id) // a new exchange replaces the old: what was agreed on that is void
 	}
 	p.learn(Candidate{Peer: id, Source: SourcePeer})
@@ -24,17 +24,8 @@ func (p *Peer) connected(id PeerID, rtt time.Duration) {
 		}
 	}
 	n := &neighbour{id: id, rtt: rtt, since: p.now, heard: p.now, busy: make([]time.Duration, p.cfg.Stripes), lag: make([]time.Duration, p.cfg.Stripes)}
-	at, _ := slices.BinarySearchFunc(p.nbrs, id, func(n *neighbour, id PeerID) int {
-		switch {
-		case n.id < id:
-			return -1
-		case n.id > id:
-			return 1
-		}
-		return 0
-	})
-	p.nbrs = slices.Insert(p.nbrs, at, n)
-	p.byID[id] = n
+	at, _ := slices.BinarySearch(p.ids, id)
+	p.ids, p.nbrs = slices.Insert(p.ids, at, id), slices.Insert(p.nbrs, at, n)
 	p.send(id, Hello{Publisher: p.cfg.Publisher, Draining: p.draining, Slots: uint16(min(p.slots, 65535)), Epoch: p.haveEpoch(), Edge: p.edge})
 	p.tell(n) // at once: a newcomer can only ask whose place in the trees it knows
 	if p.started && p.room(false) <= 0 {
@@ -45,6 +36,14 @@ func (p *Peer) connected(id PeerID, rtt time.Duration) {
 	if len(p.nbrs) > p.crowded() {
 		p.trimAt = min(p.trimAt, p.now+trimAfter)
 	}
+}
+
+// neighbour returns who is connected as id; nil: nobody.
+func (p *Peer) neighbour(id PeerID) *neighbour {
+	if at, ok := slices.BinarySearch(p.ids, id); ok {
+		return p.nbrs[at]
+	}
+	return nil
 }
 
 // spoke notes a sign of life of n, and feeds it again where it was thought dead.
@@ -80,7 +79,7 @@ func (p *Peer) status(n *neighbour, m Status) {
 	n.ready = true
 	for _, st := range m.Stripes {
 		if i := int(st.Stripe); i < len(n.lag) && st.Fed && m.Epoch == p.epoch {
-			n.lag[i] = smooth(n.lag[i], p.age(st.Position), first)
+			n.lag[i] = p.learnLag(n.lag[i], st.Position, first)
 		}
 	}
 	p.standbysChanged(n)
@@ -90,12 +89,21 @@ func (p *Peer) status(n *neighbour, m Status) {
 	p.join()
 }
 
-// smooth is one step of a moving average.
-func smooth(avg, x time.Duration, first bool) time.Duration {
-	if first {
-		return x
+// learnLag returns how far somebody is behind the live edge, who was taken to
+// be avg behind and whose first missing object is next: at least the age of that
+// one, at most the age of the one before. Between the two nothing is learnt: to
+// take either for the lag would make it jump by the time between two objects.
+func (p *Peer) learnLag(avg time.Duration, next uint64, first bool) time.Duration {
+	least, most := p.age(next), p.age(next-min(next, uint64(p.cfg.Stripes)))
+	switch {
+	case first: // unknown, up to a hop
+		return least + min((most-least)/2, hopLag)
+	case avg < least:
+		return avg + (least-avg)/2
+	case avg > most:
+		return avg - (avg-most)/2
 	}
-	return avg + (x-avg)/2
+	return avg
 }
 
 // of returns the neighbour's latest word about stripe i.
@@ -118,7 +126,7 @@ func (p *Peer) lost(id PeerID) {
 			v.dialing = false
 			v.fails = min(v.fails+1, 6)
 			v.again = p.now + p.jitter(time.Second<<v.fails)
-			if n := p.byID[id]; n != nil && p.isParent(id) { // it may only have been started anew
+			if n := p.neighbour(id); n != nil && p.isParent(id) { // it may only have been started anew
 				v.again = p.now + p.jitter(quickDial)
 			}
 			if v.fails == 6 {
@@ -127,12 +135,11 @@ func (p *Peer) lost(id PeerID) {
 			break
 		}
 	}
-	n := p.byID[id]
-	if n == nil {
+	at, ok := slices.BinarySearch(p.ids, id)
+	if !ok {
 		return
 	}
-	delete(p.byID, id)
-	p.nbrs = slices.DeleteFunc(p.nbrs, func(o *neighbour) bool { return o == n })
+	p.ids, p.nbrs = slices.Delete(p.ids, at, at+1), slices.Delete(p.nbrs, at, at+1)
 	p.parked = slices.DeleteFunc(p.parked, func(k parked) bool { return k.from == id })
 	for i := range p.stripes {
 		s := &p.stripes[i]
@@ -233,7 +240,7 @@ func (p *Peer) fed(i int) bool {
 func (p *Peer) sendStatus() {
 	for i := range p.stripes {
 		s := &p.stripes[i]
-		s.lag = smooth(s.lag, p.age(s.next), false)
+		s.lag = p.learnLag(s.lag, s.next, false)
 	}
 	for _, n := range p.nbrs {
 		p.tell(n)

@@ -135,6 +135,11 @@ func (n *testNet) addAs(id PeerID, cfg Config) *testPeer {
 // arm schedules the core's deadline.
 func (n *testNet) arm(p *testPeer) {
 	d := max(p.core.Deadline(), n.now)
+	for i, due := range p.core.dues[:len(p.core.stripes)] {
+		if anew := p.core.stripeDue(i); anew != due {
+			n.t.Fatalf("%v: stripe %d of %x is due at %v, the deadline says %v", n.now, i, p.id, anew, due)
+		}
+	}
 	if d < p.timer && d != never {
 		p.timer = d
 		n.push(netEvent{at: d, to: p.id, timer: true})

@@ -3,6 +3,7 @@ package overlay
 // This file answers: what happens when an object or a beacon arrives?
 
 import (
+	"slices"
 	"time"
 
 	"github.com/braidway/braidway/stream"
@@ -83,7 +84,7 @@ func (p *Peer) advance(i int) {
 // heardFrom is the heartbeat of a parent: stream progress.
 func (p *Peer) heardFrom(from PeerID, i int, pos uint64, repair bool) {
 	s := &p.stripes[i]
-	if n := p.byID[from]; n != nil {
+	if n := p.neighbour(from); n != nil {
 		p.spoke(n)
 		if repair {
 			p.answered(n, i)
@@ -145,7 +146,8 @@ func (p *Peer) beaconTick(i int) {
 // newEpoch ends the lower epoch: the publisher came back.
 func (p *Peer) newEpoch(epoch, first uint64) {
 	p.epoch, p.edge, p.sure = epoch, first, true
-	p.nGroups, p.nMarks = 0, 0
+	p.nGroups, p.nMarks, p.edgeAt = 0, 0, p.now
+	p.stale = allStale
 	p.pulls, p.parked = p.pulls[:0], p.parked[:0]
 	for _, n := range p.nbrs {
 		n.gone = 0
@@ -232,7 +234,7 @@ func (p *Peer) sawEdge(edge uint64) {
 	if edge <= p.edge {
 		return
 	}
-	p.edge = edge
+	p.edge, p.edgeAt = edge, p.now
 	if p.nMarks > 0 && p.now-p.marks[p.nMarks-1].at < p.oldAge()/(markCount-8) {
 		return
 	}
@@ -257,12 +259,25 @@ func (p *Peer) olderThan(d time.Duration) uint64 {
 	return 0
 }
 
-// age returns for how long object seq has been known to exist, at least.
+// age returns for how long object seq has been known to exist: between marks as
+// if the edge had moved evenly.
 func (p *Peer) age(seq uint64) time.Duration {
-	for i := range p.nMarks {
-		if m := p.marks[i]; m.seq > seq {
-			return p.now - m.at
+	i, _ := slices.BinarySearchFunc(p.marks[:p.nMarks], seq, func(m mark, seq uint64) int {
+		if m.seq > seq {
+			return 1
 		}
+		return -1
+	})
+	m := mark{p.edge, p.edgeAt}
+	if i < p.nMarks {
+		m = p.marks[i]
 	}
-	return 0
+	if m.seq <= seq {
+		return 0
+	}
+	if i == 0 {
+		return p.now - m.at
+	}
+	b := p.marks[i-1]
+	return p.now - b.at - time.Duration(float64(m.at-b.at)*float64(seq+1-b.seq)/float64(m.seq-b.seq))
 }

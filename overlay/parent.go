@@ -56,7 +56,7 @@ func (p *Peer) ask(n *neighbour, i int, why reason) {
 		} else if s.orphan {
 			m.Lost = s.dead
 		}
-		m.Urgent = s.orphan || s.episode.on || s.parent == 0 && p.now-p.startAt > needyAfter || s.leave != 0 && p.byID[s.parent] != nil && p.byID[s.parent].away
+		m.Urgent = s.orphan || s.episode.on || s.parent == 0 && p.now-p.startAt > needyAfter || s.leave != 0 && p.neighbour(s.parent) != nil && p.neighbour(s.parent).away
 	}
 	p.send(n.id, m)
 }
@@ -131,7 +131,7 @@ func (p *Peer) accepted(n *neighbour, m Accept) {
 	switch {
 	case old != 0 && try.why == whyMove:
 		s.old, s.oldUntil = old, p.now+overlap
-		if o := p.byID[old]; o != nil && s.prog.Unrest() > restless {
+		if o := p.neighbour(old); o != nil && s.prog.Unrest() > restless {
 			o.doubt = p.now
 		}
 		p.stats.Moves++
@@ -167,7 +167,9 @@ func (p *Peer) accepted(n *neighbour, m Accept) {
 		p.braidAt = min(p.braidAt, p.now+p.jitter(braidAfter))
 	}
 	p.answerParked(i)
-	p.statusAt = min(p.statusAt, p.now+p.jitter(40*time.Millisecond))
+	if try.why != whyMove { // it can be a parent again; of another path only those hear who asked for it
+		p.statusAt = min(p.statusAt, p.now+p.jitter(40*time.Millisecond))
+	}
 }
 
 // loop turns down n, whose path runs through this peer or which is behind it.
@@ -246,7 +248,7 @@ func (p *Peer) expireAttempt(i int) {
 // attemptFailed counts the failure against the neighbour and goes on with the next.
 func (p *Peer) attemptFailed(i int) {
 	s := &p.stripes[i]
-	if n := p.byID[s.try.to]; n != nil {
+	if n := p.neighbour(s.try.to); n != nil {
 		if p.now-n.failedAt > answerTime { // one stall is one failure, in however many stripes
 			n.breaker.Failure(p.now)
 			n.failedAt = p.now
@@ -289,7 +291,7 @@ func (p *Peer) braid() {
 	at, gain := -1, betterBy
 	for i := range p.stripes {
 		s := &p.stripes[i]
-		n := p.byID[s.parent]
+		n := p.neighbour(s.parent)
 		if n == nil {
 			continue
 		}
@@ -367,7 +369,7 @@ func (p *Peer) leaveTick(i int) {
 
 // leaveToAnyone also takes candidates that look full, when the parent leaves altogether.
 func (p *Peer) leaveToAnyone(i int) bool {
-	if n := p.byID[p.stripes[i].parent]; n == nil || !n.away {
+	if n := p.neighbour(p.stripes[i].parent); n == nil || !n.away {
 		return false
 	}
 	if n, _ := p.best(i, p.stripes[i].parent, true); n != nil && n.breaker.Allow(p.now) {

@@ -16,38 +16,31 @@ import (
 const never = time.Duration(1<<63 - 1)
 
 // Peer is the core of one peer in one stream. It is owned by one loop.
+//
+// The order of its fields, and of those of stripe and neighbour, is that of
+// their use: what an object or a beacon needs comes first and close together.
+// A simulation of many peers waits for little else than memory.
 type Peer struct {
-	cfg  Config
-	self PeerID
-	rng  *rand.Rand
 	now  time.Duration
 	out  []Action
+	ids  []PeerID     // of nbrs: sorted
+	nbrs []*neighbour // as ids
 
 	// The timeline of the epoch.
 	epoch   uint64
-	sure    bool // an object of epoch was verified; else it is a parent's claim
+	edge    uint64        // one past the highest Seq known to exist
+	edgeAt  time.Duration // since when
+	sure    bool          // an object of epoch was verified; else it is a parent's claim
 	started bool
-	start   uint64 // first Seq taken
-	startAt time.Duration
-	have    *stream.SeqSet
-	edge    uint64 // one past the highest Seq known to exist
-	groups  [groupMemory]uint64
-	nGroups int
-	marks   [markCount]mark // when the edge passed which Seq
-	nMarks  int
-	objSize int64 // moving average, bytes
+	born    bool
 
-	stripes []stripe
-	nbrs    []*neighbour // sorted by id
-	byID    map[PeerID]*neighbour
-	view    []known
-	banned  []ban
-	pulls   []pull   // ours, unanswered
-	parked  []parked // others', waiting for us
-	budget  failover.Budget
-	spare   spare // what the uplink can give beside live objects
+	draining bool
+	drained  bool
+	wants    bool                             // Deadline's: some stripe has no parent
+	stale    uint32                           // stripes whose entry in dues is to be computed anew
+	dues     [stream.MaxStripes]time.Duration // Deadline's: when each stripe wants a Timeout
+	due      time.Duration                    // what Deadline promised last
 
-	find     failover.Backoff
 	findAt   time.Duration
 	statusAt time.Duration
 	trimAt   time.Duration // when idle neighbours are to go; never: there are few
@@ -55,18 +48,35 @@ type Peer struct {
 	standAt  time.Duration
 	braidAt  time.Duration
 	repairAt time.Duration
-	due      time.Duration // what Deadline promised last
-
-	rollAt   time.Duration // no roll call before
-	rollEnd  time.Duration // when answers to one are due
-	pushAt   time.Duration // no push-down for a worthier child before
-	bornAt   time.Duration // of the first Step
-	born     bool
-	slots    int
-	draining bool
 	drainAt  time.Duration
-	drained  bool
-	stats    Counters
+	rollEnd  time.Duration // when answers to a roll call are due
+
+	stripes []stripe
+	have    *stream.SeqSet
+	start   uint64 // first Seq taken
+	startAt time.Duration
+	pulls   []pull   // ours, unanswered
+	parked  []parked // others', waiting for us
+	budget  failover.Budget
+	objSize int64 // moving average, bytes
+	cfg     Config
+	self    PeerID
+	rng     *rand.Rand
+
+	view   []known
+	banned []ban
+	spare  spare // what the uplink can give beside live objects
+	find   failover.Backoff
+	rollAt time.Duration // no roll call before
+	pushAt time.Duration // no push-down for a worthier child before
+	bornAt time.Duration // of the first Step
+	slots  int
+	stats  Counters
+
+	nGroups int
+	nMarks  int
+	groups  [groupMemory]uint64
+	marks   [markCount]mark // when the edge passed which Seq
 }
 
 // Counters are totals since New.
@@ -77,6 +87,7 @@ type Counters struct {
 const (
 	groupMemory = 16
 	markCount   = 64
+	allStale    = 1<<stream.MaxStripes - 1
 )
 
 // mark remembers when the edge first reached seq.
@@ -87,33 +98,32 @@ type mark struct {
 
 // stripe is one stripe's state.
 type stripe struct {
-	parent PeerID // 0: none
-	old    PeerID // replaced parent that still sends until the new one is abreast
-	fresh  bool   // nothing came from parent yet
-	// oldUntil is when old is left in any case.
-	oldUntil time.Duration
-	path     []PeerID
-	prog     failover.Progress
-	next     uint64 // lowest Seq of the stripe not received or given up
-	front    uint64 // one past the highest Seq of the stripe received
-	holeAt   time.Duration
-
-	try     attempt
+	parent  PeerID // 0: none
+	next    uint64 // lowest Seq of the stripe not received or given up
+	front   uint64 // one past the highest Seq of the stripe received
+	prog    failover.Progress
+	starved time.Duration // since when, 0: not
 	episode episode
-
-	siblings []PeerID // other children of the parent
-	uncles   []PeerID // siblings of the parent
-	standbys []PeerID
 
 	children []child
 	sentAt   time.Duration
 	kinAt    time.Duration // when Kin may be sent; never: nothing to say
-	starved  time.Duration // since when, 0: not
-	lag      time.Duration // behind the live edge, a moving average
-	orphan   bool          // had a parent and lost it
-	dead     PeerID        // that parent, or the one that is suspect
+	holeAt   time.Duration
+	try      attempt
 	leave    time.Duration // the parent asked to be left by then; 0: no
 	leaveAt  time.Duration // when that is tried again
+	old      PeerID        // replaced parent that still sends until the new one is abreast
+	// oldUntil is when old is left in any case.
+	oldUntil time.Duration
+	fresh    bool // nothing came from parent yet
+	orphan   bool // had a parent and lost it
+
+	path     []PeerID
+	standbys []PeerID
+	siblings []PeerID      // other children of the parent
+	uncles   []PeerID      // siblings of the parent
+	lag      time.Duration // behind the live edge, a moving average
+	dead     PeerID        // the parent that was lost, or the one that is suspect
 }
 
 // attempt is the one subscription in flight of a stripe.
@@ -152,6 +162,7 @@ type child struct {
 	away     time.Duration // asked to move until then; 0: not
 	paused   bool          // nothing is sent to it: it is said to be dead
 	unsent   uint64        // from where on, if paused
+	told     uint64        // fingerprint of the Kin that it has; 0: none
 }
 
 // New returns the core of peer self. rng is the only source of randomness.
@@ -165,7 +176,6 @@ func New(cfg Config, self PeerID, rng *rand.Rand) (*Peer, error) {
 	}
 	p := &Peer{
 		cfg: cfg, self: self, rng: rng,
-		byID:    make(map[PeerID]*neighbour),
 		stripes: make([]stripe, cfg.Stripes),
 		have:    stream.NewSeqSet(cfg.Window),
 		budget:  failover.NewBudget(cfg.HedgeShare, 128, 256), // objects: seconds of a stripe
@@ -197,6 +207,7 @@ func (p *Peer) Step(now time.Duration, ev Event, out []Action) []Action {
 	if !p.born {
 		p.born, p.bornAt = true, p.now
 	}
+	p.stale |= p.touches(&ev)
 	switch ev.Kind {
 	case EvObject:
 		p.object(&ev)
@@ -226,31 +237,58 @@ func (p *Peer) Step(now time.Duration, ev Event, out []Action) []Action {
 	return out
 }
 
+// touches returns the stripes whose part of the deadline ev may change.
+func (p *Peer) touches(ev *Event) uint32 {
+	switch ev.Kind {
+	case EvObject:
+		return 1 << p.stripeOf(ev.Seq)
+	case EvBeacon:
+		return 1 << (ev.Stripe % stream.MaxStripes)
+	default:
+		return allStale
+	}
+}
+
 // Deadline returns when Step wants an EvTimeout, on Step's clock.
 func (p *Peer) Deadline() time.Duration {
+	if p.stale != 0 {
+		p.wants = !p.cfg.Publisher && p.wantsParents()
+		for i := range p.stripes {
+			if p.stale&(1<<i) != 0 {
+				p.dues[i] = p.stripeDue(i)
+			}
+		}
+		p.stale = 0
+	}
 	d := min(p.statusAt, p.trimAt, p.shufAt, p.standAt, p.braidAt, p.repairAt, p.drainAt, p.rollEnd)
-	if !p.cfg.Publisher && p.wantsParents() {
+	if p.wants {
 		d = min(d, p.findAt)
 	}
-	for i := range p.stripes {
-		s := &p.stripes[i]
-		if len(s.children) > 0 && !p.drained {
-			d = min(d, s.sentAt+p.cfg.Beacon)
-		}
-		d = min(d, s.kinAt)
-		if s.try.to != 0 {
-			d = min(d, s.try.at)
-		}
-		if s.leave != 0 {
-			d = min(d, s.leaveAt)
-		}
-		if s.episode.on {
-			d = min(d, s.episode.next)
-		} else if s.parent != 0 {
-			d = min(d, s.prog.SuspectAt(p.progress()))
-		}
+	for _, at := range p.dues[:len(p.stripes)] {
+		d = min(d, at)
 	}
 	p.due = max(d, p.now) // what was due before this call cannot be late because of a stop
+	return d
+}
+
+// stripeDue returns when stripe i wants a Timeout.
+func (p *Peer) stripeDue(i int) time.Duration {
+	s := &p.stripes[i]
+	d := s.kinAt
+	if len(s.children) > 0 && !p.drained {
+		d = min(d, s.sentAt+p.cfg.Beacon)
+	}
+	if s.try.to != 0 {
+		d = min(d, s.try.at)
+	}
+	if s.leave != 0 {
+		d = min(d, s.leaveAt)
+	}
+	if s.episode.on {
+		d = min(d, s.episode.next)
+	} else if s.parent != 0 {
+		d = min(d, s.prog.SuspectAt(p.progress()))
+	}
 	return d
 }
 
@@ -330,7 +368,7 @@ func (p *Peer) noticeStall() {
 
 // message hands a control message to its owner.
 func (p *Peer) message(from PeerID, m Message) {
-	n := p.byID[from]
+	n := p.neighbour(from)
 	if n == nil {
 		return
 	}

@@ -158,7 +158,7 @@ func (p *Peer) pullFrom(i int, end uint64, hedge bool) int {
 				continue
 			}
 			tries, since = p.pulls[old].tries, p.pulls[old].asked
-			if o := p.byID[p.pulls[old].to]; o != nil && o.heard < p.pulls[old].asked {
+			if o := p.neighbour(p.pulls[old].to); o != nil && o.heard < p.pulls[old].asked {
 				o.quiet = true
 			}
 		}
@@ -216,7 +216,7 @@ func (p *Peer) source(i int, seq uint64, turn int, hedge bool, since time.Durati
 	var all [16]*neighbour
 	n := 0
 	add := func(id PeerID) {
-		o := p.byID[id]
+		o := p.neighbour(id)
 		if o == nil || n == len(all) || !o.ready || o.quiet || p.silent(o) || p.now < o.spent || seq < o.gone || o.heard < since || o.hi.Epoch != p.epoch || slices.Contains(all[:n], o) {
 			return
 		}
@@ -394,7 +394,7 @@ func (p *Peer) answerParked(i int) {
 		return false
 	})
 	for _, k := range again {
-		if n := p.byID[k.from]; n != nil && p.now < k.until {
+		if n := p.neighbour(k.from); n != nil && p.now < k.until {
 			p.subscribe(n, Subscribe{Stripe: k.stripe, Latest: k.latest, Urgent: k.urgent, Epoch: k.epoch, From: k.seq})
 		}
 	}

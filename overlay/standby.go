@@ -73,12 +73,12 @@ func (p *Peer) watchOptions(i int, masks map[PeerID]uint32, dials int) int {
 		}
 	}
 	for _, id := range p.stripes[i].standbys {
-		if n := p.byID[id]; n != nil {
+		if n := p.neighbour(id); n != nil {
 			watch(n)
 		}
 	}
 	for _, id := range p.kinOf(i) {
-		if n := p.byID[id]; n != nil {
+		if n := p.neighbour(id); n != nil {
 			watch(n)
 		} else if dials > 0 && len(p.stripes[i].standbys) < p.cfg.Standbys && p.dial(id) {
 			dials--

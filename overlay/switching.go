@@ -85,7 +85,7 @@ func (p *Peer) answered(n *neighbour, i int) {
 		return
 	}
 	if s.try.to != 0 {
-		if o := p.byID[s.try.to]; o != nil {
+		if o := p.neighbour(s.try.to); o != nil {
 			if o.heard > s.episode.since {
 				return // that one is alive too, and was asked first
 			}
@@ -172,7 +172,7 @@ func (p *Peer) cancelEpisode(i int) {
 // is worth less for a while.
 func (p *Peer) giveUpParent(i int) {
 	s := &p.stripes[i]
-	if n := p.byID[s.parent]; n != nil {
+	if n := p.neighbour(s.parent); n != nil {
 		n.doubt = p.now
 		p.send(n.id, Unsubscribe{Stripe: uint8(i)})
 	}
@@ -209,7 +209,7 @@ func (p *Peer) orphaned(i int) {
 // parentLost is orphaned for a connection that failed: no doubt is left.
 func (p *Peer) parentLost(i int) {
 	s := &p.stripes[i]
-	if s.old != 0 && s.fresh && p.byID[s.old] != nil {
+	if s.old != 0 && s.fresh && p.neighbour(s.old) != nil {
 		// The new parent was lost before it began: stay with the old.
 		s.parent, s.old, s.fresh = s.old, 0, false
 		s.prog.Start(p.now, p.cfg.Beacon)
@@ -232,7 +232,7 @@ func (p *Peer) noticeStarved(i int) {
 	}
 	p.repairAt = min(p.repairAt, p.now)
 	if p.now-s.starved > starvedMove && s.try.to == 0 && s.old == 0 {
-		if n := p.byID[s.parent]; n != nil {
+		if n := p.neighbour(s.parent); n != nil {
 			n.busy[i] = p.now + p.jitter(starvedMove)
 		}
 		s.starved = p.now // once in a while, not at every beacon

@@ -14,29 +14,29 @@ import (
 // neighbour is a peer with an open control exchange.
 type neighbour struct {
 	id       PeerID
-	ready    bool // its Hello is here
-	hi       Hello
-	rtt      time.Duration
-	since    time.Duration
 	heard    time.Duration
+	asked    time.Duration // when it was asked for a sign of life that has not come, 0: it was not
+	ready    bool          // its Hello is here
+	away     bool          // it is leaving
+	missing  bool          // a child that is probably dead: nothing is sent to it
+	quiet    bool          // it did not answer a pull: perhaps dead, until it is heard of
 	free     uint16
-	stripes  []StripeStatus  // its latest word about every stripe
-	lag      []time.Duration // how far it was behind the live edge in each, a moving average
-	watching uint32          // stripes of which it wants to know our path
-	watched  uint32          // stripes of which we asked its path
-	away     bool            // it is leaving
-	asked    time.Duration   // when it was asked for a sign of life that has not come, 0: it was not
-	missing  bool            // a child that is probably dead: nothing is sent to it
+	watching uint32 // stripes of which it wants to know our path
+	watched  uint32 // stripes of which we asked its path
+	hi       Hello
+	breaker  failover.Breaker
+	stripes  []StripeStatus // its latest word about every stripe
 	busy     []time.Duration
+	lag      []time.Duration // how far it was behind the live edge in each, a moving average
+	rtt      time.Duration
+	doubt    time.Duration // when it was last given up as a parent, 0: never
+	since    time.Duration
 	spent    time.Duration // it has nothing to give until then
 	gone     uint64        // it no longer has what is below
-	quiet    bool          // it did not answer a pull: perhaps dead, until it is heard of
 	climbAt  time.Duration // not asked before to make room for a worthier child
-	breaker  failover.Breaker
 	failedAt time.Duration // of the breaker's last failure
 	served   int           // objects served to it since servedAt
 	servedAt time.Duration // start of the running second
-	doubt    time.Duration // when it was last given up as a parent, 0: never
 }
 
 // known is an entry of the passive set.
@@ -116,7 +116,7 @@ func (p *Peer) learn(c Candidate) {
 	}
 	if len(p.view) >= p.cfg.View {
 		i := p.rng.IntN(len(p.view))
-		if p.byID[p.view[i].Peer] != nil || p.view[i].dialing {
+		if p.neighbour(p.view[i].Peer) != nil || p.view[i].dialing {
 			return
 		}
 		p.view = slices.Delete(p.view, i, i+1)
@@ -133,7 +133,7 @@ func (p *Peer) candidates(cs []Candidate) {
 
 // dial connects to peer id unless that is under way, done or pointless; true: it does.
 func (p *Peer) dial(id PeerID) bool {
-	if p.byID[id] != nil || id == p.self || p.isBanned(id) {
+	if p.neighbour(id) != nil || id == p.self || p.isBanned(id) {
 		return false
 	}
 	p.learn(Candidate{Peer: id, Source: SourcePeer})
@@ -176,7 +176,7 @@ func (p *Peer) widen() {
 				return
 			}
 			v := p.view[at]
-			if (v.Source == SourceLink) == first && p.byID[v.Peer] == nil && p.now >= v.again && p.dial(v.Peer) {
+			if (v.Source == SourceLink) == first && p.neighbour(v.Peer) == nil && p.now >= v.again && p.dial(v.Peer) {
 				want--
 			}
 		}
@@ -212,7 +212,7 @@ func (p *Peer) probe() {
 	}
 	for range 4 {
 		v := p.view[p.rng.IntN(len(p.view))]
-		if p.byID[v.Peer] == nil && p.dial(v.Peer) {
+		if p.neighbour(v.Peer) == nil && p.dial(v.Peer) {
 			return
 		}
 	}

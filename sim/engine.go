@@ -21,6 +21,7 @@ type engine struct {
 	scenario  Scenario
 	seed      uint64
 	peers     []peer
+	deafAt    []int64 // by peer: after that a line to the dead carries nothing
 	shards    []*shard
 	dht       *registry
 	publisher uint32
@@ -220,7 +221,7 @@ func (e *engine) add(pr profile, number uint64) uint32 {
 	if number == 0 {
 		p.view = newViewer(time.Duration(e.now), e.set.Buffer)
 	}
-	e.peers = append(e.peers, p)
+	e.peers, e.deafAt = append(e.peers, p), append(e.deafAt, math.MaxInt64)
 	q := &e.peers[i]
 	q.shard.now = e.now
 	q.shard.arm(q)

@@ -168,6 +168,7 @@ func (e *engine) die(i uint32) {
 		return
 	}
 	p.dead, p.gone, p.held = true, e.now, nil
+	e.deafAt[i] = e.now + int64(deafTime)
 	if p.view != nil {
 		p.view.freeze(time.Duration(e.now))
 	}

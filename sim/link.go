@@ -41,6 +41,7 @@ type conn struct {
 	peer  uint32
 	gen   uint32        // both ends have the same; what comes on another is void
 	way   time.Duration // undisturbed, one way
+	loss  float64       // of a packet, on both lines together
 	last  []int64       // arrival of the last message, by stream: stripes, repairs, control
 	skip  []uint64      // by stripe: objects below it are given up, the child is too slow
 	other overlay.PeerID
@@ -62,7 +63,8 @@ func (p *peer) find(i uint32) *conn {
 
 func (p *peer) attach(e *engine, i, gen uint32) *conn {
 	p.detach(i)
-	c := conn{peer: i, gen: gen, way: base(&p.profile, &e.peers[i].profile), other: e.peers[i].id,
+	q := &e.peers[i]
+	c := conn{peer: i, gen: gen, way: base(&p.profile, &q.profile), loss: p.loss + q.loss, other: q.id,
 		last: make([]int64, e.set.Stripes+2), skip: make([]uint64, e.set.Stripes)}
 	p.ends, p.conns = append(p.ends, i), append(p.conns, c)
 	return &p.conns[len(p.conns)-1]
@@ -97,7 +99,7 @@ func (p *peer) transmit(now int64, size int, backfill bool) int64 {
 // line has it; the rest of the way is the receiver's (receive).
 func (s *shard) send(p *peer, c *conn, lane int, backfill bool, ev event) {
 	e := s.e
-	if q := &e.peers[c.peer]; q.dead && s.now-q.gone > int64(deafTime) {
+	if s.now > e.deafAt[c.peer] {
 		return // the congestion window is full of what is never acknowledged
 	}
 	left := p.transmit(s.now, int(ev.size), backfill)
@@ -106,7 +108,7 @@ func (s *shard) send(p *peer, c *conn, lane int, backfill bool, ev event) {
 	if e.split != nil {
 		at = max(at, e.healAt(p.index, c.peer, left)+int64(c.way))
 	}
-	if loss := p.loss + e.peers[c.peer].loss; loss > 0 && p.rng.Float64() < 1-math.Pow(1-min(loss*e.storm, 0.5), float64(1+int(ev.size)/packet)) {
+	if c.loss > 0 && p.rng.Float64() < 1-math.Pow(1-min(c.loss*e.storm, 0.5), float64(1+int(ev.size)/packet)) {
 		at += 2*int64(c.way) + int64(ackDelay)
 	}
 	at = max(at, c.last[lane]+1)

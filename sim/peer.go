@@ -16,36 +16,37 @@ type core interface {
 }
 
 // peer is one peer of the model. In a window only its shard touches it; the
-// engine does between windows.
+// engine does between windows. What every event needs comes first: many peers
+// wait for little else than memory.
 type peer struct {
-	profile
-	index uint32
-	id    overlay.PeerID
-	core  core
-	rng   *rand.Rand // of its network: another than its core's
-	shard *shard
-
-	ends  []uint32 // peers of conns
-	conns []conn
-	dials []pending
-
-	perByte, perByteDown float64 // ns
-	live, all, downBusy  int64   // when the lines are free
-	cutUntil             int64   // the line is down until then
-	counter              uint32
-	timer                int64 // when the next timer event comes, 0: none is under way
-	looking              bool
-
 	dead, frozen bool
+	index        uint32
+	counter      uint32
+	looking      bool
+	core         core
+	timer        int64 // when the next timer event comes, 0: none is under way
+	cutUntil     int64 // the line is down until then
+	downBusy     int64 // when the downlink is free
+	perByteDown  float64
+	ends         []uint32 // peers of conns
+	conns        []conn
+	view         *viewer // nil at a publisher
+	hash         uint64
+	live, all    int64      // when the uplink is free, for what is live and for all
+	perByte      float64    // ns
+	rng          *rand.Rand // of its network: another than its core's
+	shard        *shard
+	id           overlay.PeerID
+
+	dials        []pending
 	left         int64 // when it stopped watching and began to drain, 0: not
 	troubleUntil int64 // a switch away from it until then is no false one
 	held         []event
 	joined, gone int64
-	hash         uint64
-	view         *viewer // nil at a publisher
-	made         uint64  // objects, at a publisher
+	made         uint64 // objects, at a publisher
 	recent       ring
 	suspected    [][]overlay.PeerID // by stripe: the path when its parent became suspect
+	profile
 }
 
 // next counts what p has sent or planned: with its index, the order of ties.
@@ -59,12 +60,11 @@ func (p *peer) order() uint64 { return uint64(p.index)<<32 | p.next() }
 // post sends an event of p's to a peer of any shard.
 func (s *shard) post(p *peer, ev event) {
 	ev.order = p.order()
-	to := s.e.peers[ev.to].shard
-	if to == s {
-		s.q.push(ev)
+	if to := int(ev.to) % len(s.away); to != s.number {
+		s.away[to] = append(s.away[to], ev)
 		return
 	}
-	s.away[to.number] = append(s.away[to.number], ev)
+	s.q.push(ev)
 }
 
 // after plans an event of p for itself.
