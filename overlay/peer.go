@@ -193,6 +193,7 @@ func New(cfg Config, self PeerID, rng *rand.Rand) (*Peer, error) {
 		}
 	}
 	p.repairAt, p.drainAt, p.trimAt, p.rollEnd = never, never, never, never
+	p.stale = allStale
 	p.measureSpare()
 	return p, nil
 }
