@@ -138,6 +138,9 @@ const (
 	braidEvery = 3 * time.Second
 	// shuffleEvery is the pace of membership shuffles, jittered by half.
 	shuffleEvery = 10 * time.Second
+	// scarceEvery is that pace while neighbours in reserve are too few: a peer
+	// behind a NAT of the worst kind reaches one in ten (a guess: two dials' time).
+	scarceEvery = 2 * time.Second
 	// standbyEvery is the pace at which standbys are looked over.
 	standbyEvery = time.Second
 	// kinEvery bounds how often Kin is renewed.

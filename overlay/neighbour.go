@@ -20,7 +20,7 @@ func (p *Peer) connected(id PeerID, rtt time.Duration) {
 	p.learn(Candidate{Peer: id, Source: SourcePeer})
 	for i := range p.view {
 		if v := &p.view[i]; v.Peer == id {
-			v.dialing, v.fails, v.again = false, 0, 0
+			v.dialing, v.met, v.fails, v.again = false, true, 0, 0
 		}
 	}
 	n := &neighbour{id: id, rtt: rtt, since: p.now, heard: p.now, busy: make([]time.Duration, p.cfg.Stripes), lag: make([]time.Duration, p.cfg.Stripes)}
@@ -204,9 +204,11 @@ func (p *Peer) hangUp(n *neighbour) {
 }
 
 func (p *Peer) needed(n *neighbour) bool {
-	if n.watching != 0 || n.watched != 0 {
-		return true
-	}
+	return n.watching != 0 || n.watched != 0 || p.related(n)
+}
+
+// related says whether n is, was or may become parent or child of a stripe.
+func (p *Peer) related(n *neighbour) bool {
 	for i := range p.stripes {
 		s := &p.stripes[i]
 		if s.parent == n.id || s.try.to == n.id || s.old == n.id || p.childAt(i, n.id) >= 0 {

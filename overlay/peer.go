@@ -67,6 +67,7 @@ type Peer struct {
 	banned []ban
 	spare  spare // what the uplink can give beside live objects
 	find   failover.Backoff
+	alarm  time.Duration // when a parent last fell silent or was lost
 	rollAt time.Duration // no roll call before
 	pushAt time.Duration // no push-down for a worthier child before
 	bornAt time.Duration // of the first Step
@@ -209,6 +210,9 @@ func (p *Peer) Step(now time.Duration, ev Event, out []Action) []Action {
 		p.born, p.bornAt = true, p.now
 	}
 	p.stale |= p.touches(&ev)
+	if p.due != 0 && p.now-p.due >= stallLimit {
+		p.noticeStall()
+	}
 	switch ev.Kind {
 	case EvObject:
 		p.object(&ev)
@@ -294,7 +298,6 @@ func (p *Peer) stripeDue(i int) time.Duration {
 }
 
 func (p *Peer) timeout() {
-	p.noticeStall()
 	if p.now >= p.rollEnd {
 		p.endRoll()
 	}
@@ -329,6 +332,9 @@ func (p *Peer) timeout() {
 	}
 	if p.now >= p.shufAt {
 		p.shufAt = p.now + p.jitter(shuffleEvery)
+		if p.reserve() < p.cfg.Neighbours {
+			p.shufAt = p.now + p.jitter(scarceEvery)
+		}
 		p.shuffle()
 	}
 	if p.now >= p.findAt && !p.cfg.Publisher && p.wantsParents() {
@@ -339,12 +345,11 @@ func (p *Peer) timeout() {
 	}
 }
 
-// noticeStall excuses all parents when the peer itself was stopped.
+// noticeStall excuses all parents: the peer itself was stopped, since nobody
+// came when something was due.
 func (p *Peer) noticeStall() {
 	late := p.now - p.due
-	if p.due == 0 || late < stallLimit {
-		return
-	}
+	p.stale = allStale
 	p.stats.Stalls++
 	p.trace(TraceStall, 0, 0, 0, late)
 	for i := range p.stripes {

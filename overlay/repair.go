@@ -102,8 +102,8 @@ func (p *Peer) repair() {
 		if s.next >= end {
 			continue
 		}
-		if s.next < s.front && p.now < s.holeAt+p.holeDelay() {
-			p.repairAt = min(p.repairAt, s.holeAt+p.holeDelay())
+		if due := p.repairDue(i); p.now < due {
+			p.repairAt = min(p.repairAt, due)
 			continue
 		}
 		if p.pullFrom(i, end, false) > 0 {
@@ -111,6 +111,20 @@ func (p *Peer) repair() {
 		}
 		p.repairAt = min(p.repairAt, p.now+pullAgain/2)
 	}
+}
+
+// repairDue returns when the first hole of stripe i is to be pulled. One that
+// was asked for already waits for its answer only.
+func (p *Peer) repairDue(i int) time.Duration {
+	s := &p.stripes[i]
+	if s.next >= s.front {
+		return p.now
+	}
+	due := s.holeAt + p.holeDelay()
+	if at := p.pullOf(s.next); at >= 0 {
+		due = min(due, p.pulls[at].at)
+	}
+	return due
 }
 
 // forget gives up holes of stripe i that are too old.
@@ -151,13 +165,13 @@ func (p *Peer) pullFrom(i int, end uint64, hedge bool) int {
 		if p.have.Has(seq) {
 			continue
 		}
-		tries, since := uint8(0), time.Duration(0)
+		tries, since := uint8(0), p.alarm // who was heard of since a parent fell silent is alive
 		old := p.pullOf(seq)
 		if old >= 0 {
 			if p.now < p.pulls[old].at {
 				continue
 			}
-			tries, since = p.pulls[old].tries, p.pulls[old].asked
+			tries, since = p.pulls[old].tries, max(since, p.pulls[old].asked)
 			if o := p.neighbour(p.pulls[old].to); o != nil && o.heard < p.pulls[old].asked {
 				o.quiet = true
 			}
@@ -192,7 +206,7 @@ func (p *Peer) pullFrom(i int, end uint64, hedge bool) int {
 		}
 		ask[at].Bits |= 1 << ((seq - ask[at].First) / k)
 		again := pullAgain + 2*src.rtt
-		if hedge {
+		if hedge || p.age(seq) > p.cfg.Buffer/2 {
 			again = src.within(hedgeAgain)
 		}
 		u := pull{seq: seq, to: src.id, asked: p.now, at: p.now + again, tries: tries + 1}
@@ -256,13 +270,18 @@ func (p *Peer) pullOf(seq uint64) int {
 	return slices.IndexFunc(p.pulls, func(u pull) bool { return u.seq == seq })
 }
 
-// lacks says that object seq is neither here nor on its way.
+// lacks says that object seq is neither here nor on its way from somebody who
+// was heard of since a parent fell silent: others may be dead as well.
 func (p *Peer) lacks(seq uint64) bool {
 	if p.have.Has(seq) {
 		return false
 	}
 	at := p.pullOf(seq)
-	return at < 0 || p.now >= p.pulls[at].at
+	if at < 0 || p.now >= p.pulls[at].at {
+		return true
+	}
+	n := p.neighbour(p.pulls[at].to)
+	return n == nil || n.heard < p.alarm
 }
 
 // pullAnswered ends the wait for seq.

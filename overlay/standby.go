@@ -41,7 +41,11 @@ func (p *Peer) chooseStandbys() {
 		p.pickStandbys(i)
 		dials = p.watchOptions(i, masks, dials)
 	}
+	few := len(p.nbrs) <= p.crowded()
 	for _, n := range p.nbrs {
+		if masks[n.id] == 0 && few && !p.related(n) { // who watches is not hung up on
+			masks[n.id] = 1 << Home(n.id, p.cfg.Stripes)
+		}
 		if mask := masks[n.id]; n.ready && mask != n.watched {
 			n.watched = mask
 			p.send(n.id, Watch{Mask: mask})

@@ -37,6 +37,7 @@ func (p *Peer) watchParent(i int) {
 			return
 		}
 		silence := p.now - s.prog.Last()
+		p.alarm = p.now
 		s.episode = episode{on: true, since: p.now, next: p.now + p.confirm(silence),
 			wait: failover.Backoff{Base: 200 * time.Millisecond, Cap: 2 * time.Second, Floor: 30 * time.Millisecond}}
 		p.stats.Suspects++
@@ -139,6 +140,9 @@ func (p *Peer) endRoll() {
 			p.rollEnd = min(p.rollEnd, p.answerDue(n))
 		}
 	}
+	if !p.cfg.Publisher {
+		p.widen()
+	}
 }
 
 // inTrouble says whether parents of two stripes are silent.
@@ -197,6 +201,7 @@ func (p *Peer) orphaned(i int) {
 	}
 	p.trace(TraceOrphan, 0, i, s.next, 0)
 	s.episode = episode{since: since}
+	p.alarm = max(p.alarm, since)
 	s.orphan, s.leave, s.starved = true, 0, 0
 	if s.try.to == 0 {
 		p.retry(i)

@@ -43,6 +43,7 @@ type neighbour struct {
 type known struct {
 	Candidate
 	dialing bool
+	met     bool          // it was connected: it can be reached from here
 	again   time.Duration // not dialled before
 	fails   uint8
 }
@@ -152,35 +153,67 @@ func (p *Peer) dial(id PeerID) bool {
 	return false
 }
 
-// widen connects to more known peers while there are too few neighbours.
+// widen connects to more known peers while there are too few neighbours in reserve.
 func (p *Peer) widen() {
-	want := p.cfg.Neighbours - len(p.nbrs)
+	want := p.cfg.Neighbours - p.reserve()
 	switch {
 	case p.cfg.Publisher:
 		want = 2 - len(p.nbrs)
 	case !p.started: // the longer it takes, the more are tried side by side: many may be out of reach
 		want += min(int((p.now-p.bornAt)/slowDial), 2*p.cfg.Neighbours)
 	}
+	met, failed, pending := 0, 0, 0
 	for i := range p.view {
-		if v := &p.view[i]; v.dialing && p.now < v.again-dialTime+slowDial {
-			want--
+		v := &p.view[i]
+		switch {
+		case v.dialing && p.now < v.again-dialTime+slowDial:
+			pending++
+		case v.met:
+			met++
+		case v.dialing || v.fails > 0:
+			failed++
 		}
 	}
+	if p.started { // where most cannot be reached, more are tried
+		want += want * min(failed/(met+1), 3)
+	}
+	want -= pending
 	if want <= 0 && !p.cfg.Publisher && p.started && p.wantsParents() {
 		want = seekDials // those at hand are of no use
 	}
 	order := p.rng.Perm(len(p.view))
-	for _, first := range []bool{true, false} { // whom the link names first
+	for rank := range 3 {
 		for _, at := range order {
 			if want <= 0 {
 				return
 			}
-			v := p.view[at]
-			if (v.Source == SourceLink) == first && p.neighbour(v.Peer) == nil && p.now >= v.again && p.dial(v.Peer) {
+			if v := &p.view[at]; v.rank() == rank && p.neighbour(v.Peer) == nil && p.now >= v.again && p.dial(v.Peer) {
 				want--
 			}
 		}
 	}
+}
+
+// rank orders whom to dial first: whom the link names, who was reached before, others.
+func (v *known) rank() int {
+	switch {
+	case v.Source == SourceLink:
+		return 0
+	case v.met:
+		return 1
+	}
+	return 2
+}
+
+// reserve counts the living neighbours that are neither parent nor child: with
+// them, a peer goes on when all those die at once.
+func (p *Peer) reserve() (count int) {
+	for _, n := range p.nbrs {
+		if !p.silent(n) && !p.related(n) {
+			count++
+		}
+	}
+	return count
 }
 
 // sample returns up to count known peers in random order, without peer not.
