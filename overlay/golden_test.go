@@ -42,6 +42,7 @@ func (s *script) step(ev Event) {
 	for _, a := range s.p.Step(s.now, ev, nil) {
 		s.show(a)
 	}
+	s.p.Deadline() // as every runtime asks
 }
 
 // show writes what matters for the trees; status, shuffles and finds are noise.
@@ -139,7 +140,7 @@ func (s *script) line(t *testing.T, d *datadriven.TestData, f []string) {
 	w := words{t, d, f[1:]}
 	var id PeerID
 	switch f[0] {
-	case "peer", "at", "drain":
+	case "peer", "at", "stopped", "drain":
 	default:
 		id = PeerID(w.parse(f[1]))
 	}
@@ -161,8 +162,14 @@ func (s *script) line(t *testing.T, d *datadriven.TestData, f []string) {
 			s.step(Event{Kind: EvTimeout})
 		}
 		s.now = to
+	case "stopped": // nobody comes when something is due
+		s.now = w.dur(f[1])
 	case "connect":
-		s.step(Event{Kind: EvConnected, Peer: id, RTT: 10 * time.Millisecond})
+		rtt, far := w.text("rtt")
+		if !far {
+			rtt = "10ms"
+		}
+		s.step(Event{Kind: EvConnected, Peer: id, RTT: w.dur(rtt)})
 		message(Hello{Publisher: w.has("publisher"), Slots: 8, Epoch: w.num("epoch"), Edge: w.num("edge")})
 	case "lost":
 		s.step(Event{Kind: EvDisconnected, Peer: id})
@@ -172,10 +179,10 @@ func (s *script) line(t *testing.T, d *datadriven.TestData, f []string) {
 		message(Refuse{Stripe: stripe, Code: Code(w.num("code")), Wait: time.Second, Alternatives: w.ids("alternatives")})
 	case "subscribe":
 		message(Subscribe{Stripe: stripe, Latest: w.has("latest"), Urgent: w.has("urgent"), Epoch: w.numOr("epoch", s.epoch), From: w.num("from"), Have: w.num("have"), Lost: PeerID(w.num("lost"))})
-	case "object":
+	case "object", "pulled":
 		from, to, _ := strings.Cut(f[2], "-")
 		for seq := w.parse(from); seq <= w.parse(to); seq++ {
-			s.step(Event{Kind: EvObject, Peer: id, Stripe: uint8(seq % 4), Size: 1500, Epoch: s.epoch, Seq: seq, GroupFirst: w.num("group")})
+			s.step(Event{Kind: EvObject, Peer: id, Stripe: uint8(seq % 4), Size: 1500, Epoch: s.epoch, Seq: seq, GroupFirst: w.num("group"), Repair: f[0] == "pulled"})
 		}
 	case "beacon":
 		s.step(Event{Kind: EvBeacon, Peer: id, Stripe: stripe, Epoch: s.epoch, Seq: w.num("seq")})
