@@ -15,6 +15,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 
+	"github.com/braidway/braidway/internal/node/p2p"
 	"github.com/braidway/braidway/overlay"
 	"github.com/braidway/braidway/stream"
 )
@@ -44,6 +45,7 @@ type link struct {
 	id    overlay.PeerID
 	peer  peer.ID
 	mine  bool // this side opened it
+	ready bool // the opener's ready was read; readControl's
 	since time.Time
 	rtt   time.Duration
 	ctl   network.Stream
@@ -133,7 +135,7 @@ func (s *Session) dial(ctx context.Context, p peer.ID) (l *link, raw []byte, err
 	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
 	defer cancel()
 	ctx = network.WithAllowLimitedConn(ctx, "control exchange")
-	st, err := s.node.host.NewStream(ctx, p, ControlProtocol)
+	st, err := s.node.host.Open(ctx, p, ControlProtocol)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -208,13 +210,20 @@ func (n *Node) handleControl(st network.Stream) {
 		_ = st.Reset()
 		return
 	}
-	if kind, _, err := readFrame(r, 64); err != nil || kind != frameReady {
-		_ = st.Reset()
-		return
+	// QUIC knows the round trip: the exchange begins with the welcome. Else it
+	// begins when the answer to that is here.
+	rtt, known := p2p.RTT(st.Conn())
+	if !known {
+		if kind, _, err := readFrame(r, 64); err != nil || kind != frameReady {
+			_ = st.Reset()
+			return
+		}
+		rtt = time.Since(asked)
 	}
-	rtt := time.Since(asked)
 	_ = st.SetDeadline(time.Time{})
-	s.attach(newLink(s.book.add(p), p, st, r, false, rtt))
+	l := newLink(s.book.add(p), p, st, r, false, rtt)
+	l.ready = !known
+	s.attach(l)
 }
 
 // clash reports whether this side has just opened an exchange with p that counts.
@@ -298,6 +307,11 @@ func (s *Session) readControl(l *link) error {
 			if err := s.book.learn(body); err != nil {
 				return fmt.Errorf("%w: %w", errFrame, err)
 			}
+		case frameReady: // the opener's answer to a welcome that was not waited for
+			if l.mine || l.ready || len(body) > 0 {
+				return fmt.Errorf("%w: ready, when it was over", errFrame)
+			}
+			l.ready = true
 		default:
 			return fmt.Errorf("%w: unknown kind %d", errFrame, kind)
 		}

@@ -173,7 +173,7 @@ func (s *Search) Connect(ctx context.Context, c Candidate) error {
 	h.clearBackoff(c.ID)
 	ctx, cancel := context.WithTimeout(network.WithAllowLimitedConn(ctx, "braidway find"), connectTimeout)
 	defer cancel()
-	err := h.Connect(ctx, c.AddrInfo)
+	err := h.Dial(ctx, c.AddrInfo)
 	if err != nil {
 		s.Failed(c.ID, err)
 		return err
