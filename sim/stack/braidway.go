@@ -193,17 +193,14 @@ type liveViewer struct {
 	parts []parting
 }
 
-// join starts a viewer who knows the stream's link without addresses: it finds
-// the others through the DHT.
+// join starts a viewer who knows the stream's link, as the publisher gives it out.
 func (b *braidway) join(i int, line Line) (viewer, error) {
 	n, err := b.node(i, line.Slots)
 	if err != nil {
 		return nil, err
 	}
-	link := b.pub.Link()
-	link.Addrs = nil
 	v := &liveViewer{Player: node.NewPlayer(nil, b.set.Buffer), node: n, began: time.Now()}
-	v.session, err = n.Join(link, node.SessionConfig{Role: node.RoleViewer, NoRelay: line.Slots == 0, Buffer: b.set.Buffer, Observer: v})
+	v.session, err = n.Join(b.pub.Link(), node.SessionConfig{Role: node.RoleViewer, NoRelay: line.Slots == 0, Buffer: b.set.Buffer, Observer: v})
 	if err != nil {
 		return nil, errors.Join(err, n.Close())
 	}

@@ -10,7 +10,7 @@
 //   - Everything from the player down to the UDP packet: sessions, the core,
 //     signatures, hosts, TLS, QUIC with its congestion control, retransmissions
 //     and acknowledgements, identify, connection and resource managers, kad-dht
-//     with provider and stream records. Viewers get a link without addresses.
+//     with provider and stream records. Viewers get the publisher's link.
 //   - Deaths: packets stop (see port), nobody is told, the host is closed when
 //     nobody asks any more. A frozen host's packets wait, as a kernel would keep
 //     them; the rest of its program goes on, unlike in the model.
