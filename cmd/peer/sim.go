@@ -24,7 +24,7 @@ time, and measures what their viewers experience. Nothing leaves this machine.`,
 		Args:    cobra.ArbitraryArgs, RunE: group,
 	}
 	cmd.AddCommand(simListCommand(), simShowCommand(), simRunCommand(), simCompareCommand(), simValidateCommand(),
-		simReplayCommand(), simMergeCommand(), simTuneCommand())
+		simReplayCommand(), simMergeCommand(), simTuneCommand(), simScaleCommand())
 	return cmd
 }
 

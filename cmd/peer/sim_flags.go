@@ -52,7 +52,7 @@ func (s *simFlags) addBasics(f *pflag.FlagSet) {
 	f.Uint64Var(&s.seed, "seed", 1, "of all randomness: the same seed gives the same run")
 	f.StringArrayVar(&s.set, "set", nil, "`KEY=VALUE` of a setting; repeatable (peer sim show lists them)")
 	f.BoolVar(&s.asJSON, "json", false, "the report as JSON")
-	f.StringVar(&s.out, "out", "", "`DIR` for report.html, summary.json and result.json.gz; made when missing")
+	f.StringVar(&s.out, "out", "", "`DIR` for report.html, its plots as SVG, summary.json and result.json.gz; made when missing")
 	f.String("config", "", "`FILE` with settings (TOML; keys are the flags' names)")
 }
 

@@ -184,8 +184,18 @@ func (s *simFlags) keepReport(title string, cols []column) error {
 	if s.out == "" {
 		return nil
 	}
-	return errors.Join(s.keepFile("report.html", func(w io.Writer) error { return report.HTML(w, title, runsOf(cols)) }),
-		s.keepFile("summary.json", func(w io.Writer) error { return writeJSON(w, document(cols)) }))
+	all := []error{s.keepFile("report.html", func(w io.Writer) error { return report.HTML(w, title, runsOf(cols)) }),
+		s.keepFile("summary.json", func(w io.Writer) error { return writeJSON(w, document(cols)) })}
+	for _, kind := range report.Kinds() {
+		all = append(all, s.keepFile(kind+".svg", func(w io.Writer) error {
+			plot, err := report.Plot(kind, runsOf(cols))
+			if err == nil {
+				_, err = io.WriteString(w, plot)
+			}
+			return err
+		}))
+	}
+	return errors.Join(all...)
 }
 
 // keepFile writes one file in the folder of --out.

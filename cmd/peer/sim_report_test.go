@@ -195,6 +195,26 @@ func TestSimTuneSweepsOneParameterAtATime(t *testing.T) {
 	}
 }
 
+func TestSimScaleMeasuresOneSizeAfterAnother(t *testing.T) {
+	fake := withFake(t)
+	dir := t.TempDir()
+	var all []cost
+	if err := json.Unmarshal([]byte(ran(t, "sim", "scale", "calm", "--sizes", "40, 80", "--json", "--out", dir)), &all); err != nil {
+		t.Fatal(err)
+	}
+	if len(all) != 2 || all[0].Peers != 40 || all[1].Peers != 80 || all[0].Events == 0 || all[0].WallS <= 0 || len(fake.asked) != 2 {
+		t.Errorf("%+v, %v", all, fake.asked)
+	}
+	for _, name := range []string{"scale.json", "scale-time.svg", "scale-memory.svg"} {
+		if b, err := os.ReadFile(filepath.Join(dir, name)); err != nil || len(b) < 100 {
+			t.Errorf("%s: %v: %s", name, err, b)
+		}
+	}
+	if out := ran(t, "sim", "scale", "calm", "--sizes", "40"); !strings.Contains(out, "KB a peer") || !strings.Contains(out, "     40") {
+		t.Errorf("%s", out)
+	}
+}
+
 func TestTheDefaultSweepIsValidAndCoversTheDefaults(t *testing.T) {
 	fake := withFake(t)
 	out := ran(t, "sim", "tune", "--no-floor")
