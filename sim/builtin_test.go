@@ -20,7 +20,7 @@ func brief(t testing.TB, name string, recovery time.Duration) Scenario {
 			f.Every = max(f.Every/4, 250*time.Millisecond)
 			f.Count = int(3*time.Second/f.Every) + 1
 		}
-		for _, at := range f.times(time.Hour) {
+		for _, at := range f.Times(time.Hour) {
 			last = max(last, at+f.For)
 		}
 	}

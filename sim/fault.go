@@ -30,7 +30,7 @@ type touch struct {
 func (e *engine) arrange() {
 	for i := range e.scenario.Faults {
 		f := &e.scenario.Faults[i]
-		for _, t := range f.times(e.set.Duration) {
+		for _, t := range f.Times(e.set.Duration) {
 			e.at(e.begin+int64(t), func() { e.happen(f) })
 		}
 	}

@@ -89,8 +89,8 @@ func (f *Fault) check() error {
 	return nil
 }
 
-// times returns when f happens, in a run that measures for d.
-func (f *Fault) times(d time.Duration) []time.Duration {
+// Times returns when f happens, in a run that measures for d.
+func (f *Fault) Times(d time.Duration) []time.Duration {
 	var at []time.Duration
 	for t := f.At; t < d; t += f.Every {
 		at = append(at, t)

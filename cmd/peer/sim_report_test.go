@@ -244,8 +244,15 @@ func TestSimValidateMarksWhatIsBeyondTheGoal(t *testing.T) {
 		t.Errorf("%v: %s", marks, out)
 	}
 	m := asMap(t, ran(t, "sim", "validate", "calm", "--json", "--out", t.TempDir()))
-	if len(m["figures"].([]any)) != len(validateFigures) || m["peers"] != 60.0 {
+	if len(m["figures"].([]any)) != len(validateFigures) || m["peers"] != 60.0 || len(m["runtimes"].([]any)) != 3 {
 		t.Errorf("%v", m)
+	}
+	// Processes have no jitter to grow, and can be left out where they fit.
+	for _, args := range [][]string{{"jitter-storm"}, {"calm", "--no-processes"}} {
+		m := asMap(t, ran(t, append([]string{"sim", "validate", "--json"}, args...)...))
+		if got := m["runtimes"].([]any); len(got) != 2 {
+			t.Errorf("%v: %v", args, got)
+		}
 	}
 }
 

@@ -1,19 +1,26 @@
 package main
 
 // This file answers: what can run a scenario besides the model? The full
-// stack: the live peers themselves on a virtual network.
+// stack, the live peers themselves on a virtual network; and, on this machine's
+// loopback, the program itself in many processes.
 
 import (
 	"context"
 	"fmt"
 
 	"github.com/braidway/braidway/sim"
+	"github.com/braidway/braidway/sim/loopback"
 	"github.com/braidway/braidway/sim/stack"
 )
 
 // runStack runs the full stack; tests put another in its place.
 var runStack = func(ctx context.Context, sc sim.Scenario, o sim.Options) (*sim.Result, error) {
 	return stack.Run(ctx, sc, stack.Options{Peers: o.Peers, Seed: o.Seed, Progress: o.Progress})
+}
+
+// runLoopback runs real processes; tests put another in its place.
+var runLoopback = func(ctx context.Context, sc sim.Scenario, o sim.Options) (*sim.Result, error) {
+	return loopback.Run(ctx, sc, loopback.Options{Peers: o.Peers, Seed: o.Seed, Progress: o.Progress})
 }
 
 // forStack makes b run the full stack, one run at a time unless told otherwise.

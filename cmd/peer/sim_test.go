@@ -74,9 +74,9 @@ func (f *fakeRuns) run(ctx context.Context, s sim.Scenario, o sim.Options) (*sim
 // withFake puts a fake in the engine's place.
 func withFake(t *testing.T) *fakeRuns {
 	f := &fakeRuns{}
-	model, stack := runModel, runStack
-	runModel, runStack = f.run, f.run
-	t.Cleanup(func() { runModel, runStack = model, stack })
+	model, stack, processes := runModel, runStack, runLoopback
+	runModel, runStack, runLoopback = f.run, f.run, f.run
+	t.Cleanup(func() { runModel, runStack, runLoopback = model, stack, processes })
 	return f
 }
 

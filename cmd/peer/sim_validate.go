@@ -1,7 +1,8 @@
 package main
 
 // This file answers: how far can the model be believed? The same scenario runs
-// in the model and in the full stack, and their figures stand side by side.
+// in the model, in the full stack and as real processes, and their figures
+// stand side by side.
 
 import (
 	"context"
@@ -15,15 +16,20 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/braidway/braidway/sim"
+	"github.com/braidway/braidway/sim/loopback"
 )
 
 // goal is how far the model may be off (issue 4).
 const goal = 0.10
 
-// runtimes are what runs a scenario, the one to be judged first. Real processes
-// on loopback belong here as a third, with which scenarios they can run.
-func runtimes() []validated {
-	return []validated{{name: "model", run: runModel}, {name: "stack", run: runStack}}
+// runtimes are what runs a scenario, the one to be judged first, then that by
+// which it is judged. Processes, where they can run it, have a network of their own.
+func runtimes(sc sim.Scenario, processes bool) []validated {
+	all := []validated{{name: "model", run: runModel}, {name: "stack", run: runStack}}
+	if processes && loopback.Fits(sc, sc.Peers) == nil {
+		all = append(all, validated{name: "processes", run: runLoopback})
+	}
+	return all
 }
 
 // validated is a runtime and what it measured.
@@ -37,17 +43,21 @@ type validated struct {
 type figure struct {
 	Name   string     `json:"name"`
 	Values []*float64 `json:"values"`
-	// Off is how far the model is from the last runtime, as a share of that.
+	// Off is how far the model is from the stack, as a share of that.
 	Off    *float64 `json:"off,omitempty"`
 	Beyond bool     `json:"beyond,omitempty"` // the goal
 }
 
 func simValidateCommand() *cobra.Command {
 	var s simFlags
+	var alone bool
 	cmd := &cobra.Command{
-		Use: "validate SCENARIO|FILE.toml", Short: "Lay the model beside the full stack",
+		Use: "validate SCENARIO|FILE.toml", Short: "Lay the model beside the full stack and real processes",
 		Long: `Runs the same scenario with the same seed in the model and in the full stack, and
-prints their figures with their differences. Those beyond 10 % are marked with !.`,
+prints their figures with their differences. Those beyond 10 % are marked with !.
+Where nothing but kills and freezes happens it also runs as real processes on
+127.0.0.1, in real time: there round trips are next to nothing, and what is
+measured is a viewer's whole time.`,
 		Example: "  peer sim validate calm --peers 60\n  peer sim validate flash-crowd --peers 20 --set crowd=40 --json",
 		Args:    exactly("SCENARIO"), ValidArgsFunction: completeScenario,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -61,7 +71,7 @@ prints their figures with their differences. Those beyond 10 % are marked with !
 			if err := s.makeOut(); err != nil {
 				return err
 			}
-			return s.validate(cmd.Context(), sc, cmd.OutOrStdout(), cmd.ErrOrStderr())
+			return s.validate(cmd.Context(), sc, runtimes(sc, !alone), cmd.OutOrStdout(), cmd.ErrOrStderr())
 		},
 	}
 	f := cmd.Flags()
@@ -69,12 +79,12 @@ prints their figures with their differences. Those beyond 10 % are marked with !
 	s.peers = 60
 	f.Lookup("peers").DefValue = "60"
 	f.Lookup("peers").Usage = "peers, the publisher among them, 2 to 200"
+	f.BoolVar(&alone, "no-processes", false, "leave out the real processes")
 	s.bind(cmd)
 	return cmd
 }
 
-func (s *simFlags) validate(ctx context.Context, sc sim.Scenario, out, screen io.Writer) error {
-	all := runtimes()
+func (s *simFlags) validate(ctx context.Context, sc sim.Scenario, all []validated, out, screen io.Writer) error {
 	points := s.points(sc)
 	var results []*sim.Result
 	for i := range all {
@@ -124,9 +134,9 @@ func compareFigures(results []*sim.Result) []figure {
 	return all
 }
 
-// judge computes how far the first value is from the last.
+// judge computes how far the first value is from the second.
 func (f *figure) judge() {
-	model, real := f.Values[0], f.Values[len(f.Values)-1]
+	model, real := f.Values[0], f.Values[1]
 	if model == nil || real == nil || *real == 0 && *model != 0 {
 		f.Beyond = (model == nil) != (real == nil) || model != nil
 		return
@@ -140,7 +150,7 @@ func (f *figure) judge() {
 
 func printFigures(w io.Writer, names []string, figures []figure) error {
 	t := tabwriter.NewWriter(w, 2, 8, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintf(t, "\t%s\tdifference\t\t\n", strings.Join(names, "\t"))
+	fmt.Fprintf(t, "\t%s\tmodel to stack\t\t\n", strings.Join(names, "\t"))
 	for i, f := range figures {
 		fmt.Fprint(t, f.Name)
 		for _, v := range f.Values {

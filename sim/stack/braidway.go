@@ -110,6 +110,13 @@ func pace(set *sim.Settings) (pieces int, every time.Duration, payload int, err 
 	return pieces, every, payload, nil
 }
 
+// Payload is how many bytes of an encoded object of the set size are the
+// stream's own; less than one when the size has no room for any.
+func Payload(set *sim.Settings) (int, error) {
+	overhead, err := objectOverhead(set)
+	return set.ObjectSize - overhead, err
+}
+
 // objectOverhead is what an encoded object has around its payload, bytes.
 func objectOverhead(set *sim.Settings) (int, error) {
 	key := keyOf(0, 0)

@@ -29,9 +29,9 @@ type Line struct {
 	Slots          int     // room for children in all stripes together; 0: relays nothing
 }
 
-// newNetwork returns the run's network. This is the one place to change for
+// NewNetwork returns the network of a run. This is the one place to change for
 // another population.
-func newNetwork(set sim.Settings, peers int, seed uint64) Network {
+func NewNetwork(set sim.Settings, peers int, seed uint64) Network {
 	return newBuiltin(set, peers, seed)
 }
 

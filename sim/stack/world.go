@@ -129,7 +129,7 @@ func (w *world) at(t time.Duration, fn func()) {
 func simulate(o order, h hooks) error {
 	set := o.Scenario.Settings
 	if h.lines == nil {
-		h.lines = newNetwork(set, o.Peers, o.Seed)
+		h.lines = NewNetwork(set, o.Peers, o.Seed)
 	}
 	w := &world{scenario: o.Scenario, set: &set, peers: o.Peers, seed: o.Seed, hooks: h, wire: newWire(h.lines, set.Jitter, o.Seed),
 		come: rand.New(rand.NewPCG(o.Seed, 1)), chance: rand.New(rand.NewPCG(o.Seed, 2)),
