@@ -15,16 +15,17 @@ func TestWhatProcessesCannotRunIsNamed(t *testing.T) {
 		change   func(*sim.Settings)
 		says     string
 	}{
-		{"calm", 60, nil, ""},
-		{"relay-kill", 60, nil, ""},
-		{"relay-freeze", 60, nil, ""},
-		{"mass-failure", 60, nil, ""},
-		{"flash-crowd", 10, func(s *sim.Settings) { s.Crowd = 40 }, ""},
-		{"flash-crowd", 10, nil, "peers is 1910, processes are 2 to 100"},
-		{"calm", 1, nil, "2 to 100"},
-		{"churn", 60, nil, "session"},
-		{"calm", 60, func(s *sim.Settings) { s.System = "gossip" }, "gossip"},
-		{"jitter-storm", 60, nil, "fault 1 is a jitter"},
+		{"calm", Room(), nil, ""},
+		{"relay-kill", 12, nil, ""},
+		{"relay-freeze", 12, nil, ""},
+		{"mass-failure", 12, nil, ""},
+		{"flash-crowd", 4, func(s *sim.Settings) { s.Crowd = 8 }, ""},
+		{"flash-crowd", 10, func(s *sim.Settings) { s.Crowd = 5000 }, "peers is 5010, processes are 2 to"},
+		{"calm", Room() + 1, nil, "2 to"},
+		{"calm", 1, nil, "2 to"},
+		{"churn", 12, nil, "session"},
+		{"calm", 12, func(s *sim.Settings) { s.System = "gossip" }, "gossip"},
+		{"jitter-storm", 12, nil, "fault 1 is a jitter"},
 	} {
 		sc, ok := sim.Find(c.scenario)
 		if !ok {
