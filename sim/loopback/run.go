@@ -99,7 +99,7 @@ func Run(ctx context.Context, s sim.Scenario, o Options) (_ *sim.Result, err err
 	if r.dir, err = os.MkdirTemp("", "braidway-loopback"); err != nil {
 		return nil, fmt.Errorf("loopback: %w", err)
 	}
-	defer os.RemoveAll(r.dir)
+	defer func() { _ = os.RemoveAll(r.dir) }()
 	inside, stop := context.WithCancel(context.Background()) // a signal ends the wait, not the processes
 	defer stop()
 	feeding, starve := context.WithCancel(context.Background()) // the stream goes on until all have reported
