@@ -60,13 +60,15 @@ func placeOf(p *peer, stripe int) (path []overlay.PeerID, parent overlay.PeerID)
 	return s.Path, s.Parent
 }
 
-// overfull counts the viewers with more children than their slots and the
-// bounded few that overlay promises.
+// overfull counts the viewers with more children than their slots and a few:
+// the urgent, one for a push-down, and those who were silent for so long that
+// their places were given away, and came back. Where all lines are full, as in
+// saturated, several do so at once; they are asked to move.
 func overfull(e *engine) (n int) {
 	present(e, func(p *peer, s *overlay.Snapshot) {
 		most := 0
 		if s.Slots > 0 {
-			most = s.Slots + max(1, s.Slots/8) + 1
+			most = s.Slots + s.Slots/4 + 3
 		}
 		if s.Used > most {
 			n++

@@ -220,7 +220,7 @@ func TestTheFullStackBehindTheCommands(t *testing.T) {
 	if one["continuity"] == nil || one["peers"] != 8.0 || one["trace_hash"] != nil {
 		t.Errorf("%v", one)
 	}
-	both := asMap(t, ran(t, append([]string{"sim", "validate", "--json", "--out", t.TempDir()}, small...)...))
+	both := asMap(t, ran(t, append([]string{"sim", "validate", "--no-processes", "--json", "--out", t.TempDir()}, small...)...))
 	for _, f := range both["figures"].([]any) {
 		f := f.(map[string]any)
 		if v := f["values"].([]any); f["name"] == "continuity p50" && (len(v) != 2 || v[0] == nil || v[1] == nil) {
