@@ -13,6 +13,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"slices"
 	"time"
 
 	"github.com/braidway/braidway/sim"
@@ -137,13 +138,14 @@ func (c *child) follow(ctx context.Context, out io.Reader) (r *sim.Result, faile
 	}
 }
 
-// tail keeps the end of what was written.
-type tail struct{ b []byte }
+// tail keeps the beginning and the end of what was written: a panic says first what it is.
+type tail struct{ head, b []byte }
 
 // Write implements io.Writer.
 func (t *tail) Write(p []byte) (int, error) {
-	const keep = 16 << 10
-	t.b = append(t.b, p...)
+	const first, keep = 2 << 10, 16 << 10
+	n := min(len(p), first-len(t.head))
+	t.head, t.b = append(t.head, p[:n]...), append(t.b, p[n:]...)
 	if len(t.b) > keep {
 		t.b = append(t.b[:0], t.b[len(t.b)-keep:]...)
 	}
@@ -151,4 +153,6 @@ func (t *tail) Write(p []byte) (int, error) {
 }
 
 // String returns it.
-func (t *tail) String() string { return string(bytes.TrimSpace(t.b)) }
+func (t *tail) String() string {
+	return string(bytes.TrimSpace(slices.Concat(t.head, t.b)))
+}
