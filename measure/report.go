@@ -40,6 +40,21 @@ type Report struct {
 	Rejected      *int       `json:"rejected_objects,omitempty"`
 }
 
+// JoinLimit is when a join has failed: there is no picture yet (DESIGN, section 8).
+const JoinLimit = 10 * time.Second
+
+// JoinFailed says whether the viewer had no picture by JoinLimit.
+func (r *Report) JoinFailed() bool {
+	wait := 0.0 // seconds
+	switch {
+	case r.StartupMS != nil:
+		wait = *r.StartupMS / 1000
+	case r.DurationS != nil:
+		wait = *r.DurationS
+	}
+	return wait > JoinLimit.Seconds()
+}
+
 func ms(d time.Duration) *float64 {
 	v := float64(d.Microseconds()) / 1000
 	return &v

@@ -60,6 +60,7 @@ func (p *Peer) cost(n *neighbour, i int, depth int) float64 {
 	}
 	lag := n.lag[i]
 	if s := &p.stripes[i]; s.parent == n.id {
+		// Of the others it is not known: what is usual is not held against it.
 		c += float64(max(s.prog.Unrest()-restless/2, 0)) / float64(20*time.Millisecond)
 		lag = s.lag - n.rtt/2 // what it brings is known better than what it says
 	}

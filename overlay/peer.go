@@ -36,7 +36,6 @@ type Peer struct {
 
 	draining bool
 	drained  bool
-	wants    bool                             // Deadline's: some stripe has no parent
 	stale    uint32                           // stripes whose entry in dues is to be computed anew
 	dues     [stream.MaxStripes]time.Duration // Deadline's: when each stripe wants a Timeout
 	due      time.Duration                    // what Deadline promised last
@@ -257,7 +256,6 @@ func (p *Peer) touches(ev *Event) uint32 {
 // Deadline returns when Step wants an EvTimeout, on Step's clock.
 func (p *Peer) Deadline() time.Duration {
 	if p.stale != 0 {
-		p.wants = !p.cfg.Publisher && p.wantsParents()
 		for i := range p.stripes {
 			if p.stale&(1<<i) != 0 {
 				p.dues[i] = p.stripeDue(i)
@@ -266,9 +264,6 @@ func (p *Peer) Deadline() time.Duration {
 		p.stale = 0
 	}
 	d := min(p.statusAt, p.trimAt, p.shufAt, p.standAt, p.braidAt, p.repairAt, p.drainAt, p.rollEnd)
-	if p.wants {
-		d = min(d, p.findAt)
-	}
 	for _, at := range p.dues[:len(p.stripes)] {
 		d = min(d, at)
 	}
@@ -280,6 +275,9 @@ func (p *Peer) Deadline() time.Duration {
 func (p *Peer) stripeDue(i int) time.Duration {
 	s := &p.stripes[i]
 	d := s.kinAt
+	if s.parent == 0 && !p.cfg.Publisher {
+		d = min(d, p.findAt)
+	}
 	if len(s.children) > 0 && !p.drained {
 		d = min(d, s.sentAt+p.cfg.Beacon)
 	}

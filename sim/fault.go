@@ -71,10 +71,7 @@ func (e *engine) children(p *peer) int {
 // victims chooses whom f hits.
 func (e *engine) victims(f *Fault) []uint32 {
 	all := slices.DeleteFunc(e.living(), func(i uint32) bool { return e.peers[i].frozen || e.peers[i].cutUntil > e.now })
-	count := 1
-	if f.Share > 0 {
-		count = int(f.Share*float64(len(all)) + 0.5)
-	}
+	count := f.Victims(len(all))
 	switch f.Who {
 	case Busiest:
 		slices.SortStableFunc(all, func(a, b uint32) int { return e.children(&e.peers[b]) - e.children(&e.peers[a]) })

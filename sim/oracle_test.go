@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/braidway/braidway/measure"
 	"github.com/braidway/braidway/overlay"
 )
 
@@ -88,7 +89,7 @@ func hungry(e *engine) map[place]bool {
 	all := map[place]bool{}
 	present(e, func(p *peer, s *overlay.Snapshot) {
 		for _, t := range s.Stripes {
-			if e.now-p.joined > int64(joinLimit) && (t.Parent == 0 || !t.Fed || e.peers[indexOf(t.Parent)].dead) {
+			if e.now-p.joined > int64(measure.JoinLimit) && (t.Parent == 0 || !t.Fed || e.peers[indexOf(t.Parent)].dead) {
 				all[place{p.index, t.Stripe}] = true
 			}
 		}

@@ -141,9 +141,9 @@ const (
 
 func (s *Settings) most() float64 {
 	if s.Capacity > 0 {
-		return maxScaledContribution * s.bitrate()
+		return maxScaledContribution * s.Bitrate()
 	}
-	return maxContribution * s.bitrate()
+	return maxContribution * s.Bitrate()
 }
 
 // draw makes a viewer; give sets what it has for others.
@@ -175,7 +175,7 @@ func (s *Settings) draw(rng *rand.Rand) profile {
 		p.nat = natBlocked
 	}
 	p.up = a.upload.draw(rng) * 1e6
-	p.down = max(a.down.draw(rng)*1e6, 2*s.bitrate())
+	p.down = max(a.down.draw(rng)*1e6, 2*s.Bitrate())
 	p.loss = min(a.loss*s.Loss, 0.3)
 	p.free = rng.Float64() < s.FreeRiders
 	return p
@@ -197,7 +197,7 @@ func (s *Settings) scale(all []profile) float64 {
 		if s.Capacity == 0 || sum == 0 {
 			break
 		}
-		factor *= s.Capacity * s.bitrate() * float64(len(all)) / sum
+		factor *= s.Capacity * s.Bitrate() * float64(len(all)) / sum
 	}
 	for i := range all {
 		s.give(&all[i], factor)
@@ -209,25 +209,25 @@ func (s *Settings) scale(all []profile) float64 {
 func (s *Settings) give(p *profile, factor float64) {
 	p.up = min(p.up*factor, s.most()/(1-s.Headroom))
 	if p.free {
-		p.up = max(p.up, s.bitrate()/4) // requests and control need some
+		p.up = max(p.up, s.Bitrate()/4) // requests and control need some
 	} else {
 		p.slots = s.slotsFor(p.up)
 	}
 }
 
 func (s *Settings) slotsFor(up float64) int {
-	return min(int(up*(1-s.Headroom)*float64(s.Stripes)/s.bitrate()), 65535)
+	return min(int(up*(1-s.Headroom)*float64(s.Stripes)/s.Bitrate()), 65535)
 }
 
 // publisher is well connected, in the middle of Europe's region.
 func (s *Settings) publisher() profile {
-	up := s.Publisher * s.bitrate()
+	up := s.Publisher * s.Bitrate()
 	return profile{region: 4, nat: natOpen, oneWay: time.Millisecond, up: up / (1 - s.Headroom), down: 1e9, loss: 0.0001 * s.Loss,
 		slots: min(int(s.Publisher*float64(s.Stripes)), 65535), publish: true}
 }
 
 // bitrate of the stream on the wire, bit/s.
-func (s *Settings) bitrate() float64 { return s.Objects * float64(s.ObjectSize) * 8 }
+func (s *Settings) Bitrate() float64 { return s.Objects * float64(s.ObjectSize) * 8 }
 
 // base is the undisturbed one-way time between two viewers.
 func base(a, b *profile) time.Duration {

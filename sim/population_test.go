@@ -66,7 +66,7 @@ func TestViewersHaveThePublishedLines(t *testing.T) {
 	for i, r := range regions {
 		about(t, "share of "+r.name, count(func(p *profile) bool { return int(p.region) == i }), r.share, .1)
 	}
-	if n := count(func(p *profile) bool { return p.down < 2*set.bitrate() }); n > 0 {
+	if n := count(func(p *profile) bool { return p.down < 2*set.Bitrate() }); n > 0 {
 		t.Errorf("%v of the viewers cannot receive the stream", n)
 	}
 }
@@ -110,9 +110,9 @@ func TestCapacityIsWhatWasAskedFor(t *testing.T) {
 			if capacity > 2 || free > .5 {
 				share = .07 // three rounds are too few where the bound on giants decides: up to 6.2 % too much
 			}
-			about(t, "mean upload", sum/float64(len(all))/set.bitrate(), capacity, share)
+			about(t, "mean upload", sum/float64(len(all))/set.Bitrate(), capacity, share)
 			// Slots leave the headroom, and less than one each is lost to rounding.
-			most := sum / set.bitrate() * float64(set.Stripes)
+			most := sum / set.Bitrate() * float64(set.Stripes)
 			if s := float64(slots); s > most || s < most*(1-set.Headroom)-float64(len(all)) {
 				t.Errorf("%v slots for %v stripes' worth of upload", s, most)
 			}

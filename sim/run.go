@@ -49,8 +49,6 @@ func Systems() []string {
 
 const (
 	minPeers, maxPeers = 2, 1_000_000
-	// joinLimit: who has no picture by then has failed to join (DESIGN).
-	joinLimit = 10 * time.Second
 	// collapseLag: a network is collapsed when a tenth of the living are
 	// further behind than this at the end.
 	collapseLag   = 3 * time.Second
@@ -193,9 +191,7 @@ func (e *engine) result(wall time.Duration) *Result {
 			continue
 		}
 		v := e.viewer(p)
-		if v.Report.StartupMS == nil && v.Report.DurationS != nil && *v.Report.DurationS > joinLimit.Seconds() {
-			r.FailedJoins++
-		} else if v.Report.StartupMS != nil && *v.Report.StartupMS > float64(joinLimit.Milliseconds()) {
+		if v.Report.JoinFailed() {
 			r.FailedJoins++
 		}
 		r.ViewerHours += *v.Report.DurationS / 3600
@@ -207,7 +203,7 @@ func (e *engine) result(wall time.Duration) *Result {
 		}
 		if !p.dead && p.left == 0 {
 			alive++
-			if e.lag(p) > collapseLag && e.now-p.joined > int64(joinLimit) {
+			if e.lag(p) > collapseLag && e.now-p.joined > int64(measure.JoinLimit) {
 				behind++
 			}
 			e.shape(p, r)

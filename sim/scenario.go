@@ -89,6 +89,14 @@ func (f *Fault) check() error {
 	return nil
 }
 
+// Victims returns how many of so many viewers f hits at once.
+func (f *Fault) Victims(of int) int {
+	if f.Share > 0 {
+		return int(f.Share*float64(of) + 0.5)
+	}
+	return 1
+}
+
 // Times returns when f happens, in a run that measures for d.
 func (f *Fault) Times(d time.Duration) []time.Duration {
 	var at []time.Duration

@@ -75,6 +75,12 @@ type stoppedError struct{ at string }
 
 func (e stoppedError) Error() string { return "stopped " + e.at + "; the report is partial" }
 
+// lost says that runs ended with an error that leaves no results, not with a signal.
+func lost(err error) bool {
+	var early stoppedError
+	return err != nil && !errors.As(err, &early)
+}
+
 // all runs all points and returns the results in their order; points that were
 // not begun are nil. When ctx ends, it returns what there is and a stoppedError.
 func (b *batch) all(ctx context.Context) ([]*sim.Result, error) {

@@ -60,9 +60,14 @@ func (s *simFlags) addBasics(f *pflag.FlagSet) {
 func (s *simFlags) addMany(f *pflag.FlagSet) {
 	f.IntVar(&s.seeds, "seeds", 1, "run so many seeds, from --seed on, 1 to 100000")
 	f.IntVar(&s.parallel, "parallel", 0, "runs side by side, 0 to 1024; 0: as processors and memory allow")
-	f.IntVar(&s.threads, "threads", 0, "goroutines that share one run, 0 to 1024; 0: as processors allow. Results do not depend on it")
+	s.addThreads(f)
 	f.BoolVar(&s.noFloor, "no-floor", false, "leave out the second run without deaths that gaps are laid beside")
 	f.StringVar(&s.shard, "shard", "", "`I/N`: run only the Ith share of N, from 0 on (peer sim merge joins them)")
+}
+
+// addThreads adds the flag of what runs the model.
+func (s *simFlags) addThreads(f *pflag.FlagSet) {
+	f.IntVar(&s.threads, "threads", 0, "goroutines that share one run, 0 to 1024; 0: as processors allow. Results do not depend on it")
 }
 
 // bind loads and checks the flags before cmd runs.

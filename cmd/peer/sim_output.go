@@ -134,11 +134,18 @@ func writeJSON(w io.Writer, v any) error {
 	return err
 }
 
+// show prints v as JSON where that was asked for, else as text does.
+func (s *simFlags) show(w io.Writer, v any, text func(io.Writer) error) error {
+	if s.asJSON {
+		return writeJSON(w, v)
+	}
+	return text(w)
+}
+
 // finish prints the report of results, and keeps it in the folder of --out.
 // stopped is what the runs ended with, which goes ahead of other errors.
 func (s *simFlags) finish(cmd *cobra.Command, title string, points []point, results []*sim.Result, stopped error, text func([]report.Run) string) error {
-	var early stoppedError
-	if stopped != nil && !errors.As(stopped, &early) {
+	if lost(stopped) {
 		return stopped
 	}
 	cols, err := columns(results)
@@ -179,16 +186,17 @@ func (s *simFlags) keep(points []point, results []*sim.Result) error {
 	return nil
 }
 
-// keepReport writes report.html and summary.json.
+// keepReport writes report.html, its plots and summary.json.
 func (s *simFlags) keepReport(title string, cols []column) error {
 	if s.out == "" {
 		return nil
 	}
-	all := []error{s.keepFile("report.html", func(w io.Writer) error { return report.HTML(w, title, runsOf(cols)) }),
+	runs := runsOf(cols)
+	all := []error{s.keepFile("report.html", func(w io.Writer) error { return report.HTML(w, title, runs) }),
 		s.keepFile("summary.json", func(w io.Writer) error { return writeJSON(w, document(cols)) })}
 	for _, kind := range report.Kinds() {
 		all = append(all, s.keepFile(kind+".svg", func(w io.Writer) error {
-			plot, err := report.Plot(kind, runsOf(cols))
+			plot, err := report.Plot(kind, runs)
 			if err == nil {
 				_, err = io.WriteString(w, plot)
 			}

@@ -61,8 +61,7 @@ the plots scale-time.svg and scale-memory.svg.`,
 			b := s.batch(s.points(all...), cmd.ErrOrStderr())
 			b.parallel, b.options.Shards, b.options.NoFloor = 1, s.threads, true
 			results, err := b.all(cmd.Context())
-			var early stoppedError
-			if err != nil && !errors.As(err, &early) {
+			if lost(err) {
 				return err
 			}
 			return errors.Join(err, s.scaled(cmd.OutOrStdout(), base.Name, costs(results)))
@@ -72,7 +71,7 @@ the plots scale-time.svg and scale-memory.svg.`,
 	s.addBasics(f)
 	f.Lookup("out").Usage = "`DIR` for scale.json and the plots; made when missing"
 	f.StringVar(&sizes, "sizes", scaleSizes, "`NUMBERS` of peers with commas between, each 2 to 1000000")
-	f.IntVar(&s.threads, "threads", 0, "goroutines that share one run, 0 to 1024; 0: as processors allow. Results do not depend on it")
+	s.addThreads(f)
 	s.bind(cmd)
 	return cmd
 }
@@ -93,8 +92,8 @@ func (s *simFlags) sized(base sim.Scenario, sizes string) ([]sim.Scenario, error
 		}
 		one := base
 		one.Peers = n
-		if err := one.Validate(n); err != nil {
-			return nil, usagef("%s: %w", one.Name, err)
+		if err := s.apply(&one, s.from.where("sizes"), nil); err != nil {
+			return nil, err
 		}
 		all = append(all, one)
 	}
@@ -109,7 +108,7 @@ func costs(results []*sim.Result) []cost {
 			continue
 		}
 		c := cost{Peers: r.Peers, VirtualS: *r.Summary.VirtualS, WallS: r.Wall.Seconds(), Events: r.Events,
-			EventsPerS: float64(r.Events) / r.Wall.Seconds(), BytesPerPeer: r.Bytes, TraceHash: fmt.Sprintf("%016x", r.Hash), Partial: r.Partial}
+			EventsPerS: newSimReport(r).EventsPerS, BytesPerPeer: r.Bytes, TraceHash: fmt.Sprintf("%016x", r.Hash), Partial: r.Partial}
 		if k := r.Summary.Continuity; k != nil {
 			c.Continuity = k.P99
 		}
@@ -120,12 +119,7 @@ func costs(results []*sim.Result) []cost {
 
 // scaled prints and keeps the costs.
 func (s *simFlags) scaled(w io.Writer, name string, all []cost) error {
-	var err error
-	if s.asJSON {
-		err = writeJSON(w, all)
-	} else {
-		err = printCosts(w, all)
-	}
+	err := s.show(w, all, func(w io.Writer) error { return printCosts(w, all) })
 	if s.out == "" {
 		return err
 	}

@@ -60,8 +60,7 @@ tuning.md and tuning.csv.`,
 			}
 			points := s.points(list...)
 			results, err := s.batch(points, cmd.ErrOrStderr()).all(cmd.Context())
-			var early stoppedError
-			if err != nil && !errors.As(err, &early) {
+			if lost(err) {
 				return err
 			}
 			return errors.Join(err, s.tuned(cmd.OutOrStdout(), rows, points, results))
@@ -174,12 +173,7 @@ func (s *simFlags) tuned(w io.Writer, rows []tuneRow, points []point, results []
 			}
 		}
 	}
-	var err error
-	if s.asJSON {
-		err = writeJSON(w, whole)
-	} else {
-		err = tuneMarkdown(w, whole)
-	}
+	err := s.show(w, whole, func(w io.Writer) error { return tuneMarkdown(w, whole) })
 	if s.out == "" {
 		return err
 	}

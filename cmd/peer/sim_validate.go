@@ -125,12 +125,7 @@ func (s *simFlags) validate(ctx context.Context, sc sim.Scenario, all []validate
 		doc.Runtimes = append(doc.Runtimes, all[i].name)
 		cols[i].Label, cols[i].Result = all[i].name, all[i].result
 	}
-	var err error
-	if s.asJSON {
-		err = writeJSON(out, doc)
-	} else {
-		err = printFigures(out, doc.Runtimes, figures)
-	}
+	err := s.show(out, doc, func(w io.Writer) error { return printFigures(w, doc.Runtimes, figures) })
 	return errors.Join(err, s.keepReport(sc.Name+": "+strings.Join(doc.Runtimes, " and "), cols))
 }
 

@@ -188,7 +188,6 @@ func (p *process) state(ctx context.Context, within time.Duration) (*place, erro
 // publish starts the publisher and its stream.
 func (r *run) publish(ctx context.Context) (*process, error) {
 	set := &r.Settings
-	rate := set.Objects * float64(set.ObjectSize)
 	payload, err := stack.Payload(set)
 	if err != nil {
 		return nil, err
@@ -196,7 +195,7 @@ func (r *run) publish(ctx context.Context) (*process, error) {
 	if payload < 1 {
 		return nil, fmt.Errorf("object-size is %d, which leaves no room for a payload", set.ObjectSize)
 	}
-	p, err := r.start(0, "publish", "--raw", "-", "--stripes", fmt.Sprint(set.Stripes), "--bitrate", fmt.Sprintf("%dbps", int64(rate*8)),
+	p, err := r.start(0, "publish", "--raw", "-", "--stripes", fmt.Sprint(set.Stripes), "--bitrate", fmt.Sprintf("%dbps", int64(set.Bitrate())),
 		"--upload-limit", r.upload(r.hosts.Line(0).Slots))
 	if err != nil {
 		return nil, err

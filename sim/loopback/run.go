@@ -29,8 +29,6 @@ const (
 	// startTime and endTime bound what a process takes to begin and to report.
 	startTime = 20 * time.Second
 	endTime   = 15 * time.Second
-	// joinLimit is when a join counts as failed (DESIGN, 8).
-	joinLimit = 10 * time.Second
 )
 
 // Options of a run.
@@ -204,12 +202,8 @@ func (r *run) join(i int) {
 	r.viewers = append(r.viewers, p)
 }
 
-// upload is the bandwidth that makes so many slots: the half keeps what is
-// measured of the stream from rounding one away.
-func (r *run) upload(slots int) string {
-	set := &r.Settings
-	return fmt.Sprintf("%dbps", int64((float64(slots)+0.5)/float64(set.Stripes)*set.Objects*float64(set.ObjectSize)*8))
-}
+// upload is the --upload-limit that makes so many slots.
+func (r *run) upload(slots int) string { return fmt.Sprintf("%dbps", stack.Upload(&r.Settings, slots)) }
 
 func (r *run) reportOf(i int) string { return filepath.Join(r.dir, fmt.Sprintf("%d.json", i)) }
 
@@ -253,10 +247,7 @@ func (r *run) victims(ctx context.Context, f *sim.Fault) []*process {
 			children[p] = s.children()
 		}
 	}
-	count := 1
-	if f.Share > 0 {
-		count = int(f.Share*float64(len(all)) + 0.5)
-	}
+	count := f.Victims(len(all))
 	r.mu.Lock()
 	r.rng.Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
 	r.mu.Unlock()
@@ -288,7 +279,7 @@ func (r *run) result(partial bool) (*sim.Result, error) {
 			return nil, fmt.Errorf("loopback: viewer %d: %w", p.number, err)
 		}
 		v := sim.ViewerResult{Index: p.number, Slots: r.hosts.Line(p.number).Slots, Joined: p.began.Sub(r.began) - r.begin(), Survivor: true, Report: *rep}
-		if late := rep.StartupMS; late != nil && *late > float64(joinLimit.Milliseconds()) || late == nil && *rep.DurationS > joinLimit.Seconds() {
+		if rep.JoinFailed() {
 			res.FailedJoins++
 		}
 		if rep.Continuity != nil {
@@ -316,8 +307,7 @@ func (r *run) rest(res *sim.Result) {
 		if err != nil {
 			continue // it has ended: its report says so
 		}
-		depths := s.depths()
-		res.Depths = append(res.Depths, depths...)
+		res.Depths = append(res.Depths, s.depths()...)
 		res.FanOut = append(res.FanOut, s.children())
 	}
 }

@@ -61,8 +61,8 @@ func (b *braidway) node(i int, slots int) (*node.Node, error) {
 	if i == bootIndex || i%serverEvery == 0 {
 		cfg.DHT.Mode = p2p.ModeServer
 	}
-	if slots > 0 { // the half keeps what is measured of the stream from rounding one away
-		cfg.UploadLimit = int64((float64(slots) + 0.5) / float64(b.set.Stripes) * bitrate(b.set))
+	if slots > 0 {
+		cfg.UploadLimit = Upload(b.set, slots)
 	}
 	if b.boot != nil {
 		cfg.DHT.Bootstrap = []peer.AddrInfo{b.boot.Host().AddrInfo()}
@@ -79,7 +79,7 @@ func (b *braidway) publish() (err error) {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	b.cancel = cancel
-	b.pub, err = b.home.Publish(ctx, node.PublishConfig{Name: "stack", Stripes: b.set.Stripes, Bitrate: uint64(bitrate(b.set))})
+	b.pub, err = b.home.Publish(ctx, node.PublishConfig{Name: "stack", Stripes: b.set.Stripes, Bitrate: uint64(b.set.Bitrate())})
 	if err != nil {
 		return err
 	}
@@ -92,22 +92,27 @@ func (b *braidway) publish() (err error) {
 // objects of the size and number that are set.
 func pace(set *sim.Settings) (pieces int, every time.Duration, payload int, err error) {
 	const smallest = 1024 // below it the publisher does not divide what it cuts
-	overhead, err := objectOverhead(set)
-	if err != nil {
+	if payload, err = Payload(set); err != nil {
 		return 0, 0, 0, err
 	}
-	payload = set.ObjectSize - overhead
 	if pieces = (set.Stripes + 1) / 2; payload < smallest {
 		pieces = 1
 	}
 	every = time.Duration(float64(pieces) / set.Objects * float64(time.Second))
 	switch rate := float64(pieces) / stream.FlushInterval.Seconds(); {
 	case payload < 1 || payload > stream.MaxPayload:
+		overhead := set.ObjectSize - payload
 		return 0, 0, 0, fmt.Errorf("stack: object-size is %d, the full stack allows %d to %d", set.ObjectSize, overhead+1, stream.MaxPayload+overhead)
 	case every < stream.FlushInterval-time.Microsecond:
 		return 0, 0, 0, fmt.Errorf("stack: objects is %v; a live publisher of %d stripes makes at most %v of %d bytes in a second", set.Objects, set.Stripes, rate, set.ObjectSize)
 	}
 	return pieces, every, payload, nil
+}
+
+// Upload is the limit, bit/s, at which a live peer has so many slots. The half
+// keeps what is measured of the stream from rounding one away.
+func Upload(set *sim.Settings, slots int) int64 {
+	return int64((float64(slots) + 0.5) / float64(set.Stripes) * set.Bitrate())
 }
 
 // Payload is how many bytes of an encoded object of the set size are the

@@ -22,12 +22,8 @@ var feasible = []string{sim.Kill, sim.Freeze, sim.Flap, sim.Region, sim.Partitio
 func (w *world) arrange() {
 	for i := range w.scenario.Faults {
 		f := &w.scenario.Faults[i]
-		n := 0
-		for t := f.At; t < w.set.Duration; t += f.Every {
+		for _, t := range f.Times(w.set.Duration) {
 			w.at(w.begin+t, func() { w.happen(f) })
-			if n++; f.Every == 0 || n == f.Count {
-				break
-			}
 		}
 	}
 }
@@ -53,10 +49,7 @@ func (w *world) places() map[*member]place {
 // victims chooses whom f hits.
 func (w *world) victims(f *sim.Fault, places map[*member]place) []*member {
 	all := slices.DeleteFunc(w.living(), func(m *member) bool { return m.frozen })
-	count := 1
-	if f.Share > 0 {
-		count = int(f.Share*float64(len(all)) + 0.5)
-	}
+	count := f.Victims(len(all))
 	switch f.Who {
 	case sim.Busiest:
 		slices.SortStableFunc(all, func(a, b *member) int { return places[b].children - places[a].children })

@@ -100,13 +100,13 @@ func newBuiltin(set sim.Settings, peers int, seed uint64) *builtin {
 		sum := 0.0
 		for i := 1; i < peers; i++ {
 			if h := b.draw(i); !h.free {
-				sum += min(h.up*b.factor, most*bitrate(&set))
+				sum += min(h.up*b.factor, most*set.Bitrate())
 			}
 		}
 		if set.Capacity == 0 || sum == 0 {
 			break
 		}
-		b.factor *= set.Capacity * bitrate(&set) * float64(peers-1) / sum
+		b.factor *= set.Capacity * set.Bitrate() * float64(peers-1) / sum
 	}
 	return b
 }
@@ -140,10 +140,10 @@ func (b *builtin) draw(i int) host {
 		h.oneWay = min(h.oneWay, 4*time.Millisecond)
 	}
 	h.up = h.kind.up * 1e6 * math.Exp(h.kind.spread*rng.NormFloat64())
-	h.down = max(h.kind.down*1e6*math.Exp(0.7*rng.NormFloat64()), 2*bitrate(&b.set))
+	h.down = max(h.kind.down*1e6*math.Exp(0.7*rng.NormFloat64()), 2*b.set.Bitrate())
 	h.free = rng.Float64() < b.set.FreeRiders
 	if i == 0 { // well connected, in the middle of Europe
-		h = host{area: 2, kind: &lineKinds[0], oneWay: time.Millisecond, up: b.set.Publisher * bitrate(&b.set) / (1 - b.set.Headroom), down: 1e9}
+		h = host{area: 2, kind: &lineKinds[0], oneWay: time.Millisecond, up: b.set.Publisher * b.set.Bitrate() / (1 - b.set.Headroom), down: 1e9}
 	}
 	return h
 }
@@ -152,7 +152,7 @@ func (b *builtin) draw(i int) host {
 func (b *builtin) Line(i int) Line {
 	h := b.draw(i)
 	l := Line{Region: areas[h.area].name, Access: h.kind.name, Up: h.up, Down: h.down, Loss: h.kind.loss * b.set.Loss}
-	rate := bitrate(&b.set)
+	rate := b.set.Bitrate()
 	if i == 0 {
 		l.Slots, l.Loss = int(b.set.Publisher*float64(b.set.Stripes)), 0.0001*b.set.Loss
 		return l
@@ -175,6 +175,3 @@ func (b *builtin) Way(i, j int) time.Duration {
 	}
 	return x.oneWay + y.oneWay + time.Duration(ms*float64(time.Millisecond))
 }
-
-// bitrate of the stream on the wire, bit/s.
-func bitrate(s *sim.Settings) float64 { return s.Objects * float64(s.ObjectSize) * 8 }

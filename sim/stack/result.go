@@ -28,7 +28,7 @@ func (w *world) result() *sim.Result {
 			continue // it is only just starting, or was gone before
 		}
 		v := w.viewer(m, now)
-		if late := v.Report.StartupMS; late == nil && *v.Report.DurationS > joinLimit.Seconds() || late != nil && *late > float64(joinLimit.Milliseconds()) {
+		if v.Report.JoinFailed() {
 			r.FailedJoins++
 		}
 		r.ViewerHours += *v.Report.DurationS / 3600
@@ -41,7 +41,7 @@ func (w *world) result() *sim.Result {
 		if living[m] {
 			alive++
 			lag := time.Duration(float64(made-min(made, m.v.position())) / w.set.Objects * float64(time.Second))
-			if lag > collapseLag && now-m.joined > joinLimit {
+			if lag > collapseLag && now-m.joined > measure.JoinLimit {
 				behind++
 			}
 			w.shape(m, r)

@@ -19,8 +19,6 @@ import (
 )
 
 const (
-	// joinLimit: who has no picture by then has failed to join (DESIGN).
-	joinLimit = 10 * time.Second
 	// collapseLag and collapseShare: as in the model.
 	collapseLag   = 3 * time.Second
 	collapseShare = 0.1

@@ -9,7 +9,6 @@ package p2p
 
 import (
 	"context"
-	"io"
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/network"
@@ -69,13 +68,9 @@ func (s *lazyStream) Close() error {
 
 // CloseWrite implements network.Stream.
 func (s *lazyStream) CloseWrite() error {
-	if f, ok := s.rw.(interface{ Flush() error }); ok {
-		_ = f.Flush() // Read says what is wrong
-	}
+	_ = s.rw.Flush() // Read says what is wrong
 	return s.Stream.CloseWrite()
 }
-
-var _ io.ReadWriteCloser = (*lazyStream)(nil)
 
 // RTT returns the round trip of a connection as QUIC measures it; false: it is
 // not known, as on circuits and TCP.
