@@ -61,15 +61,20 @@ func placeOf(p *peer, stripe int) (path []overlay.PeerID, parent overlay.PeerID)
 	return s.Path, s.Parent
 }
 
-// overfull counts the viewers with more children than their slots and a few:
-// the urgent, one for a push-down, and those who were silent for so long that
-// their places were given away, and came back. Where all lines are full, as in
-// saturated, several do so at once; they are asked to move.
+// overfull counts the viewers with more children than their slots and the
+// bounded few that overlay promises. Where there is too little upload, lines are
+// full and children silent for so long that their places are given away; several
+// come back at once, and are asked to move.
 func overfull(e *engine) (n int) {
+	scarce := !enough(e)
 	present(e, func(p *peer, s *overlay.Snapshot) {
 		most := 0
-		if s.Slots > 0 {
+		switch {
+		case s.Slots == 0:
+		case scarce:
 			most = s.Slots + s.Slots/4 + 3
+		default:
+			most = s.Slots + max(1, s.Slots/8) + 1
 		}
 		if s.Used > most {
 			n++
