@@ -6,11 +6,20 @@ package overlay
 import "slices"
 
 // over is by how many children the urgent and the pushing may exceed the slots
-// for a while: a small uplink has no room for even one more.
-func (p *Peer) over() int { return p.slots / 8 }
+// for a while: a small uplink has no room for even one more, and a publisher that
+// has just taken over has no place that a dead child holds.
+func (p *Peer) over() int {
+	if p.tookOver() {
+		return 0
+	}
+	return p.slots / 8
+}
 
 // room returns the free slots for an ordinary or an urgent subscriber.
 func (p *Peer) room(urgent bool) int {
+	if p.cfg.Standby {
+		return 0
+	}
 	limit := p.slots
 	if urgent {
 		limit += p.over()

@@ -92,7 +92,7 @@ func (p *Peer) subscribe(n *neighbour, m Subscribe) {
 	case slices.Contains(s.path, n.id) || s.parent == n.id:
 		p.refuse(n, i, CodeLoop, time.Second)
 		return
-	case !p.started || len(s.path) == 0 || m.Epoch > p.epoch:
+	case !p.started || len(s.path) == 0 || m.Epoch > p.epoch || p.cfg.Standby:
 		p.refuse(n, i, CodeNotYet, 500*time.Millisecond)
 		p.park(parked{from: n.id, stripe: uint8(i), sub: true, latest: m.Latest, urgent: m.Urgent, seq: m.From, epoch: m.Epoch})
 		return
@@ -235,12 +235,22 @@ func (p *Peer) kinTick(i int) {
 			near = near[1:]
 		}
 		near = near[:min(len(near), maxAlternatives)]
+		if p.heir != 0 && p.heir != c.id {
+			near = slices.Insert(slices.DeleteFunc(slices.Clone(near), func(id PeerID) bool { return id == p.heir }), 0, p.heir)
+		}
 		told := fingerprint(fingerprint(0, near), s.siblings)
 		if told == c.told {
 			continue
 		}
 		c.told = told
 		p.send(c.id, Kin{Stripe: uint8(i), Siblings: slices.Clone(near), Uncles: s.siblings})
+	}
+}
+
+// kinChanged makes all children hear anew whom to keep as standbys.
+func (p *Peer) kinChanged() {
+	for i := range p.stripes {
+		p.stripes[i].kinAt = min(p.stripes[i].kinAt, p.now)
 	}
 }
 

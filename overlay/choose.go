@@ -95,6 +95,9 @@ func (p *Peer) best(i int, not PeerID, desperate bool) (*neighbour, float64) {
 		if desperate && slices.Contains(p.stripes[i].standbys, n.id) {
 			c -= 4 // its path is known to be apart from the dead parent's
 		}
+		if n.hi.Epoch > p.epoch && (desperate || p.stripes[i].leave != 0) {
+			c -= 50 // another publisher goes on: the paths of this epoch end nowhere
+		}
 		if !fed || n.free == 0 {
 			// A full parent may make room for one who is worth it (admit).
 			if climbs := fed && p.able(i) && p.now >= n.climbAt && depth < len(p.stripes[i].path)-2; !desperate && !climbs {

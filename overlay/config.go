@@ -18,6 +18,9 @@ type Config struct {
 	Publisher bool
 	// Epoch of a publisher; at least 1.
 	Epoch uint64
+	// Standby follows the stream but takes no children until EvPublish: they
+	// wait, and find all slots free then.
+	Standby bool
 	// Stripes is k, in [1, stream.MaxStripes]; 0 means 4 (measured: k = 1 loses
 	// pictures, k = 8 doubles control traffic).
 	Stripes int
@@ -111,6 +114,8 @@ func (c Config) validate() error {
 		return bad("HedgeShare", c.HedgeShare, "0.001 to 1")
 	case c.Window < 64 || c.Window > 1<<20:
 		return bad("Window", c.Window, "64 to 1048576")
+	case c.Publisher && c.Standby:
+		return bad("Standby", c.Standby, "false for a publisher")
 	case c.Publisher && c.Epoch == 0:
 		return bad("Epoch", c.Epoch, "at least 1 for a publisher")
 	}

@@ -36,6 +36,10 @@
 //     the stripe's attempt, with one timer; late answers of other peers are
 //     declined by Unsubscribe.
 //   - A restarted publisher: objects of a higher epoch end the lower one.
+//   - A publisher that stood by as a relay takes over under a higher epoch
+//     ([EvPublish]): it keeps its children, and who has lost a parent or was
+//     asked to leave it takes a peer of a higher epoch before all others. That a
+//     peer claims one is not proof: only objects, which are signed, end an epoch.
 //   - Children die and nobody says so: those whose orphans report them get
 //     nothing until they answer, or feeding the dead would drown the living. A
 //     full peer that turns an orphan away calls the roll, and who does not answer
@@ -45,7 +49,7 @@
 //
 // peer.go is the way in; event.go, action.go and message.go are its words and
 // wire.go the bytes of the last. One file per concern: object.go (arrival and
-// forwarding), choose.go (the best parent), parent.go (joining and moving),
+// forwarding), epoch.go (another publisher), choose.go (the best parent), parent.go (joining and moving),
 // switching.go (silence and replacement), child.go (subscriptions), admit.go
 // (room and push-down), standby.go, repair.go, spare.go (what is given beside
 // live objects), neighbour.go (who is connected), view.go (who is known),

@@ -48,6 +48,10 @@ const (
 	EvSlow
 	// EvDrain: leave gently until now+Wait.
 	EvDrain
+	// EvPublish: this peer, until now a relay, publishes the stream under Epoch.
+	EvPublish
+	// EvHeir: Peer is to publish the stream when this publisher is gone; zero: nobody is.
+	EvHeir
 )
 
 // Event is one thing that happened. It is a plain value: which fields are set

@@ -31,6 +31,8 @@ import (
 //	path ID stripe=N path=…
 //	goaway ID stripe=N wait=TIME [alternatives=…]
 //	drain wait=TIME
+//	publish epoch=N                                it is the publisher from now on
+//	epoch N                                        what comes from now on is of epoch N
 type script struct {
 	p     *Peer
 	epoch uint64
@@ -140,7 +142,7 @@ func (s *script) line(t *testing.T, d *datadriven.TestData, f []string) {
 	w := words{t, d, f[1:]}
 	var id PeerID
 	switch f[0] {
-	case "peer", "at", "stopped", "drain":
+	case "peer", "at", "stopped", "drain", "publish", "epoch":
 	default:
 		id = PeerID(w.parse(f[1]))
 	}
@@ -201,6 +203,11 @@ func (s *script) line(t *testing.T, d *datadriven.TestData, f []string) {
 	case "goaway":
 		v, _ := w.text("wait")
 		message(GoAway{Stripe: stripe, Wait: w.dur(v), Alternatives: w.ids("alternatives")})
+	case "publish":
+		s.epoch = w.num("epoch")
+		s.step(Event{Kind: EvPublish, Epoch: s.epoch})
+	case "epoch":
+		s.epoch = w.parse(f[1])
 	case "drain":
 		v, _ := w.text("wait")
 		s.step(Event{Kind: EvDrain, Wait: w.dur(v)})

@@ -26,7 +26,7 @@ func (p *Peer) connected(id PeerID, rtt time.Duration) {
 	n := &neighbour{id: id, rtt: rtt, since: p.now, heard: p.now, busy: make([]time.Duration, p.cfg.Stripes), lag: make([]time.Duration, p.cfg.Stripes)}
 	at, _ := slices.BinarySearch(p.ids, id)
 	p.ids, p.nbrs = slices.Insert(p.ids, at, id), slices.Insert(p.nbrs, at, n)
-	p.send(id, Hello{Publisher: p.cfg.Publisher, Draining: p.draining, Slots: uint16(min(p.slots, 65535)), Epoch: p.haveEpoch(), Edge: p.edge})
+	p.greet(n)
 	p.tell(n) // at once: a newcomer can only ask whose place in the trees it knows
 	if p.started && p.room(false) <= 0 {
 		if free := p.freePeers(id); len(free) > 0 {
@@ -36,6 +36,11 @@ func (p *Peer) connected(id PeerID, rtt time.Duration) {
 	if len(p.nbrs) > p.crowded() {
 		p.trimAt = min(p.trimAt, p.now+trimAfter)
 	}
+}
+
+// greet says who this peer is.
+func (p *Peer) greet(n *neighbour) {
+	p.send(n.id, Hello{Publisher: p.cfg.Publisher, Draining: p.draining, Slots: uint16(min(p.slots, 65535)), Epoch: p.haveEpoch(), Edge: p.edge})
 }
 
 // neighbour returns who is connected as id; nil: nobody.

@@ -16,6 +16,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	"github.com/braidway/braidway/failover"
 	"github.com/braidway/braidway/stream"
 )
 
@@ -335,7 +336,7 @@ func (n *testNet) publish() {
 			return
 		}
 		n.publish()
-		if n.paused {
+		if n.paused || p.frozen {
 			return
 		}
 		for range 2 {
@@ -628,6 +629,49 @@ func TestARestartedPublisherGoesOnUnderAHigherEpoch(t *testing.T) {
 	for _, p := range n.alive() {
 		if p.id != n.pub && (p.core.epoch != 2 || n.missing(p, time.Second) > 0) {
 			t.Errorf("%x has epoch %d and misses %d", p.id, p.core.epoch, n.missing(p, time.Second))
+		}
+	}
+}
+
+// A standby publisher follows the stream. The active one freezes; the standby takes
+// over after the silence of a lease, and everybody gets every object of the new
+// epoch, soon. The old publisher wakes up and goes on: nobody takes anything from it.
+func TestAStandbyTakesOverAndTheOldPublisherIsFencedOff(t *testing.T) {
+	for seed := range uint64(4) {
+		n := crowd(t, 70+seed, 60, 8, 2*time.Second)
+		old := n.peers[n.pub]
+		standby := n.add(Config{Standby: true, Slots: 16, Buffer: 2 * time.Second})
+		n.step(old, Event{Kind: EvHeir, Peer: standby.id})
+		n.run(10 * time.Second)
+		if used := standby.core.Used(); used > 0 {
+			t.Errorf("seed %d: a standby has %d children", seed, used)
+		}
+		was := n.seq
+		n.freeze(old, 6*time.Second)
+		var at time.Duration
+		n.at(failover.LeaseSilence, func() {
+			at, n.pub, n.epoch, n.seq = n.now, standby.id, 2, 0
+			n.step(standby, Event{Kind: EvPublish, Epoch: 2})
+		})
+		n.run(n.now + 2*time.Second)
+		for _, p := range n.alive() {
+			if p.core.epoch != 2 && p != old {
+				t.Errorf("seed %d: %x is in epoch %d %v after the standby took over", seed, p.id, p.core.epoch, n.now-at)
+			}
+		}
+		n.at(5*time.Second, func() { // awake, it makes what it would have made
+			for q := was; q < was+40; q++ {
+				n.handle(old, netEvent{from: old.id, ev: Event{Kind: EvObject, Peer: old.id, Stripe: uint8(q % 4), Size: testObject, Epoch: 1, Seq: q, GroupFirst: n.groupOf(q)}})
+			}
+		})
+		n.run(n.now + 12*time.Second)
+		n.kill(old) // fenced off, it ends
+		n.run(n.now + 8*time.Second)
+		n.check(true)
+		for _, p := range n.alive() {
+			if p.id != n.pub && (p.core.epoch != 2 || n.missing(p, time.Second) > 0) {
+				t.Errorf("seed %d: %x has epoch %d and misses %d", seed, p.id, p.core.epoch, n.missing(p, time.Second))
+			}
 		}
 	}
 }

@@ -143,28 +143,6 @@ func (p *Peer) beaconTick(i int) {
 	}
 }
 
-// newEpoch ends the lower epoch: the publisher came back.
-func (p *Peer) newEpoch(epoch, first uint64) {
-	p.epoch, p.edge, p.sure = epoch, first, true
-	p.nGroups, p.nMarks, p.edgeAt = 0, 0, p.now
-	p.stale = allStale
-	p.pulls, p.parked = p.pulls[:0], p.parked[:0]
-	for _, n := range p.nbrs {
-		n.gone = 0
-	}
-	p.out = append(p.out, Action{Kind: ActEpoch, Epoch: epoch, Seq: first})
-	p.begin(first)
-	for i := range p.stripes {
-		s := &p.stripes[i]
-		if s.parent != 0 {
-			s.prog.Start(p.now, p.cfg.Beacon)
-		}
-		for c := range s.children {
-			s.children[c].start, s.children[c].unsent = first, first
-		}
-	}
-}
-
 // begin takes the stream from Seq first on.
 func (p *Peer) begin(first uint64) {
 	p.started, p.start, p.startAt = true, first, p.now

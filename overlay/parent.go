@@ -107,12 +107,21 @@ func (p *Peer) accepted(n *neighbour, m Accept) {
 		p.setPath(i, m.Path)
 		return
 	}
-	// A parked request may be answered late: welcome where nothing else was found.
-	if s.try.to != n.id && (s.try.to != 0 || s.parent != 0) {
-		p.send(n.id, Unsubscribe{Stripe: m.Stripe})
-		return
-	}
 	try := s.try
+	if try.to != n.id {
+		// A parked request may be answered late: welcome where nothing else was
+		// found, or where what was found is of an epoch that is over.
+		late := n.promised&(1<<i) != 0 && m.Epoch > p.epoch && s.old == 0
+		if !late && (try.to != 0 || s.parent != 0) {
+			p.send(n.id, Unsubscribe{Stripe: m.Stripe})
+			return
+		}
+		if try.to != 0 {
+			p.send(try.to, Unsubscribe{Stripe: m.Stripe})
+		}
+		try = attempt{to: n.id, why: whyMove, since: p.now}
+	}
+	n.promised &^= 1 << i
 	s.try = attempt{}
 	n.breaker.Success()
 	if slices.Contains(m.Path, p.self) || p.childAt(i, n.id) >= 0 || p.started && m.Epoch < p.epoch {
@@ -226,6 +235,9 @@ func (p *Peer) refused(n *neighbour, m Refuse) {
 	}
 	n.busy[i] = p.now + p.jitter(wait)
 	n.breaker.Success() // no is an answer
+	if m.Code == CodeNotYet {
+		n.promised |= 1 << i
+	}
 	for _, id := range m.Alternatives[:min(len(m.Alternatives), maxAlternatives)] {
 		p.learn(Candidate{Peer: id, Source: SourcePeer})
 		if p.stripes[i].parent == 0 || p.stripes[i].leave != 0 {

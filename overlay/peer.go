@@ -67,11 +67,14 @@ type Peer struct {
 	spare  spare // what the uplink can give beside live objects
 	find   failover.Backoff
 	alarm  time.Duration // when a parent last fell silent or was lost
-	rollAt time.Duration // no roll call before
-	pushAt time.Duration // no push-down for a worthier child before
-	bornAt time.Duration // of the first Step
-	slots  int
-	stats  Counters
+	heir   PeerID        // who is to publish after this publisher; 0: nobody
+	// publishAt is when this peer took over from another publisher; 0: it did not.
+	publishAt time.Duration
+	rollAt    time.Duration // no roll call before
+	pushAt    time.Duration // no push-down for a worthier child before
+	bornAt    time.Duration // of the first Step
+	slots     int
+	stats     Counters
 
 	nGroups int
 	nMarks  int
@@ -236,6 +239,11 @@ func (p *Peer) Step(now time.Duration, ev Event, out []Action) []Action {
 		p.slowChild(ev.Peer, int(ev.Stripe))
 	case EvDrain:
 		p.drain(ev.Wait)
+	case EvPublish:
+		p.publish(ev.Epoch)
+	case EvHeir:
+		p.heir = ev.Peer
+		p.kinChanged()
 	}
 	out, p.out = p.out, nil
 	return out

@@ -29,6 +29,7 @@ type parked struct {
 	seq    uint64
 	epoch  uint64
 	until  time.Duration
+	turn   int // answerAll's
 }
 
 const (
@@ -413,8 +414,13 @@ func (p *Peer) answerParked(i int) {
 		return false
 	})
 	for _, k := range again {
-		if n := p.neighbour(k.from); n != nil && p.now < k.until {
-			p.subscribe(n, Subscribe{Stripe: k.stripe, Latest: k.latest, Urgent: k.urgent, Epoch: k.epoch, From: k.seq})
-		}
+		p.answer(k)
+	}
+}
+
+// answer decides about a parked subscription.
+func (p *Peer) answer(k parked) {
+	if n := p.neighbour(k.from); n != nil && p.now < k.until {
+		p.subscribe(n, Subscribe{Stripe: k.stripe, Latest: k.latest, Urgent: k.urgent, Epoch: k.epoch, From: k.seq})
 	}
 }

@@ -102,7 +102,7 @@ func (p *Peer) answered(n *neighbour, i int) {
 // silent, a standby does not answer, or somebody needs a place that a dead child
 // may hold. Who does not answer is neither asked for a stripe nor fed.
 func (p *Peer) callRoll() {
-	if p.now < p.rollAt {
+	if p.now < p.rollAt || p.tookOver() {
 		return
 	}
 	p.rollAt = p.now + rollPause

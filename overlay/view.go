@@ -23,6 +23,7 @@ type neighbour struct {
 	free     uint16
 	watching uint32 // stripes of which it wants to know our path
 	watched  uint32 // stripes of which we asked its path
+	promised uint32 // stripes of which it said NOT_YET: its Accept may come later
 	hi       Hello
 	breaker  failover.Breaker
 	stripes  []StripeStatus // its latest word about every stripe

@@ -3,7 +3,11 @@ package sim
 // This file answers: which scenarios come with the simulator, what does each
 // ask, and what does good look like?
 
-import "time"
+import (
+	"time"
+
+	"github.com/braidway/braidway/failover"
+)
 
 // builtin makes a scenario from the defaults.
 func builtin(name string, peers int, question, good string, change func(*Scenario)) Scenario {
@@ -86,11 +90,11 @@ func Scenarios() []Scenario {
 			func(s *Scenario) {
 				s.Faults = []Fault{{What: Drain, Who: Relay, At: 2 * time.Second, Every: 500 * time.Millisecond, For: 3 * time.Second}}
 			}),
-		builtin("publisher-failover", 300, "The publisher dies, and a standby goes on half a second later under a higher epoch",
+		builtin("publisher-failover", 300, "The publisher dies, and its standby takes over under a higher epoch",
 			"at most one group repeated or skipped with 2 s of buffer",
 			func(s *Scenario) {
 				s.Settings.Buffer = 2 * time.Second
-				s.Faults = []Fault{{What: Publisher, At: 10 * time.Second, For: 500 * time.Millisecond}}
+				s.Faults = []Fault{{What: Publisher, At: 10 * time.Second, For: failover.LeaseSilence}}
 			}),
 	}
 }

@@ -69,8 +69,8 @@ func (r *registry) sample(rng *rand.Rand, n int, not uint32) []uint32 {
 
 // search answers ActFind: what the link names at once, the look-up later.
 func (s *shard) search(p *peer) {
-	if pub := s.e.publisher; pub != p.index {
-		s.after(p, time.Millisecond, event{kind: evFound, from: pub, seq: 1})
+	if named := s.e.named; named != p.index {
+		s.after(p, time.Millisecond, event{kind: evFound, from: named, seq: 1})
 	}
 	if !p.looking {
 		p.looking = true

@@ -9,6 +9,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"runtime"
+	"slices"
 	"sync"
 	"time"
 
@@ -25,6 +26,8 @@ type engine struct {
 	shards    []*shard
 	dht       *registry
 	publisher uint32
+	standby   uint32 // 0: there is none
+	named     uint32 // whose address the link gives
 	epochs    []epoch
 
 	group    uint64 // objects
@@ -134,14 +137,54 @@ func newEngine(sc Scenario, peers int, seed uint64, shards int) *engine {
 	}
 	e.peers = make([]peer, 0, peers+peers/4+64)
 	e.newPublisher(1)
+	if slices.ContainsFunc(sc.Faults, func(f Fault) bool { return f.What == Publisher }) {
+		e.standBy()
+	}
 	e.population(peers)
 	return e
 }
 
+// newPublisher adds one that publishes at once.
 func (e *engine) newPublisher(number uint64) {
-	i := e.add(e.set.publisher(), number)
+	e.named = e.add(e.set.publisher(), number)
+	e.reign(e.named, number, e.now)
+}
+
+// standBy adds a publisher that follows the stream as a relay. A baseline has none.
+func (e *engine) standBy() {
+	if e.set.System == Systems()[0] {
+		pr := e.set.publisher()
+		pr.standby = true
+		e.standby = e.add(pr, 0)
+		p := &e.peers[e.publisher]
+		p.shard.now = e.now
+		p.shard.step(p, overlay.Event{Kind: overlay.EvHeir, Peer: e.peers[e.standby].id})
+	}
+}
+
+// takeOver lets the standby go on with the group that is being made: it holds the
+// same input. (From the group in which the old one died it would bring up to two
+// seconds at once, and full uplinks take ten times as long to make that good.)
+func (e *engine) takeOver() {
+	last, i := e.epochs[len(e.epochs)-1], e.standby
+	if e.standby = 0; i == 0 {
+		e.newPublisher(last.number + 1)
+		return
+	}
+	flushes := (e.now - last.start) / int64(e.flush)
+	group := max(1, int64(e.group)/int64(e.perFlush)) // in flushes
+	e.reign(i, last.number+1, last.start+flushes/group*group*int64(e.flush))
+	p := &e.peers[i]
+	p.shard.step(p, overlay.Event{Kind: overlay.EvPublish, Epoch: last.number + 1})
+	for range flushes % group {
+		p.shard.cut(p)
+	}
+}
+
+// reign begins a term of peer i, whose first object is of time start.
+func (e *engine) reign(i uint32, number uint64, start int64) {
 	e.publisher = i
-	e.epochs = append(e.epochs, epoch{number: number, start: e.now, publisher: i})
+	e.epochs = append(e.epochs, epoch{number: number, start: start, publisher: i})
 	s := e.peers[i].shard
 	s.now = e.now
 	s.after(&e.peers[i], e.flush, event{kind: evMake})
@@ -218,7 +261,7 @@ func (e *engine) add(pr profile, number uint64) uint32 {
 	p := peer{profile: pr, index: i, id: newID(rng, i), rng: rng, shard: e.shards[int(i)%len(e.shards)], joined: e.now,
 		perByte: 8e9 / pr.up, perByteDown: 8e9 / pr.down}
 	p.core = e.newCore(&p, number, rand.New(rand.NewPCG(seed, 4)))
-	if number == 0 {
+	if number == 0 && !pr.standby {
 		p.view = newViewer(time.Duration(e.now), e.set.Buffer)
 	}
 	e.peers, e.deafAt = append(e.peers, p), append(e.deafAt, math.MaxInt64)
@@ -245,7 +288,7 @@ func (e *engine) coreOf(p *peer, number uint64, rng *rand.Rand) core {
 		return e.newBaseline(p, number, rng)
 	}
 	cfg := s.coreConfig()
-	cfg.Slots, cfg.Publisher, cfg.Epoch = p.slots, number > 0, number
+	cfg.Slots, cfg.Publisher, cfg.Standby, cfg.Epoch = p.slots, number > 0, p.standby, number
 	c, err := overlay.New(cfg, p.id, rng)
 	if err != nil {
 		panic(err) // check has looked at all settings

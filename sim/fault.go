@@ -95,7 +95,10 @@ func (e *engine) happen(f *Fault) {
 		e.at(e.now+for_, func() { e.storm = 1 })
 	case Publisher:
 		e.die(e.publisher)
-		e.at(e.now+for_, func() { e.newPublisher(e.epochs[len(e.epochs)-1].number + 1) })
+		e.at(e.now+for_, func() {
+			e.takeOver()
+			e.standBy() // for the next time
+		})
 	case Region:
 		count := make([]int, len(regions))
 		for _, i := range e.living() {

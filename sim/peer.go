@@ -169,19 +169,21 @@ func (s *shard) arrived(p *peer, ev *event) {
 	}
 }
 
-// make cuts the objects of one flush, at the publisher.
+// make cuts the objects of one flush, at the publisher, and then of the next.
 func (s *shard) make(p *peer) {
 	e := s.e
-	i := uint8(len(e.epochs) - 1)
-	t := &e.epochs[i]
-	if t.publisher != p.index {
-		return
+	if e.epochs[len(e.epochs)-1].publisher == p.index {
+		s.cut(p)
+		s.after(p, e.flush, event{kind: evMake})
 	}
+}
+
+func (s *shard) cut(p *peer) {
+	e := s.e
 	for range e.perFlush {
-		s.step(p, e.objectEvent(p.id, i, p.made, false))
+		s.step(p, e.objectEvent(p.id, uint8(len(e.epochs)-1), p.made, false))
 		p.made++
 	}
-	s.after(p, e.flush, event{kind: evMake})
 }
 
 // arm plans the core's deadline, unless an earlier timer is under way: it

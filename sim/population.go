@@ -117,7 +117,7 @@ type profile struct {
 	loss    float64       // of a packet
 	slots   int
 	free    bool // gives nothing
-	publish bool
+	standby bool // publishes when the publisher is gone
 }
 
 // share draws an index by its share.
@@ -223,7 +223,7 @@ func (s *Settings) slotsFor(up float64) int {
 func (s *Settings) publisher() profile {
 	up := s.Publisher * s.Bitrate()
 	return profile{region: 4, nat: natOpen, oneWay: time.Millisecond, up: up / (1 - s.Headroom), down: 1e9, loss: 0.0001 * s.Loss,
-		slots: min(int(s.Publisher*float64(s.Stripes)), 65535), publish: true}
+		slots: min(int(s.Publisher*float64(s.Stripes)), 65535)}
 }
 
 // bitrate of the stream on the wire, bit/s.

@@ -27,7 +27,7 @@ const (
 	Bandwidth = "bandwidth" // uplinks shrink to Factor for For
 	Jitter    = "jitter"    // jitter and loss grow by Factor for For
 	Drain     = "drain"     // leaves gently and comes back after For (0: does not)
-	Publisher = "publisher" // the publisher dies, and another goes on under a higher epoch after For
+	Publisher = "publisher" // the publisher dies, and its standby takes over under a higher epoch after For
 )
 
 // Whom a Fault hits.
