@@ -11,7 +11,8 @@ const (
 	// LeaseRenew is the pace at which a publisher renews its lease: four
 	// renewals must fail.
 	LeaseRenew = 150 * time.Millisecond
-	// LeaseSpread keeps several standbys apart: each waits a share of it more.
+	// LeaseSpread keeps several standbys apart: each waits so much longer than the
+	// one before.
 	LeaseSpread = 200 * time.Millisecond
 	// leaseBlind is how late a Check may come before the standby concludes that
 	// it was itself stopped, and that the silence was its own.
@@ -31,14 +32,20 @@ type Lease struct {
 	released bool
 }
 
-// NewLease returns a lease that was renewed at now. share of LeaseSpread, in
-// [0, 1), is what this standby waits longer than others.
-func NewLease(now time.Duration, share float64) Lease {
-	return Lease{sign: now, checked: now, wait: LeaseSilence + time.Duration(share*float64(LeaseSpread))}
+// NewLease returns a lease that was renewed at now.
+func NewLease(now time.Duration) Lease {
+	return Lease{sign: now, checked: now, wait: LeaseSilence}
 }
 
 // Alive notes a sign of life of the publisher.
 func (l *Lease) Alive(now time.Duration) { l.sign = max(l.sign, now) }
+
+// Renew notes that the publisher renews its lease for wait, which is at least
+// LeaseSilence.
+func (l *Lease) Renew(now, wait time.Duration) {
+	l.Alive(now)
+	l.wait = max(wait, LeaseSilence)
+}
 
 // Release notes that the publisher gives its lease up.
 func (l *Lease) Release() { l.released = true }

@@ -7,10 +7,10 @@ import (
 
 func TestLeaseEndsByReleaseOrSilenceOfThePublisherButNotOfTheStandby(t *testing.T) {
 	const ms = time.Millisecond
-	l := NewLease(0, 0.5)
+	l := NewLease(0)
 	for now := time.Duration(0); now < 5*time.Second; now += 100 * ms {
 		if now%(300*ms) == 0 {
-			l.Alive(now)
+			l.Renew(now, LeaseSilence+LeaseSpread)
 		}
 		if l.Check(now) {
 			t.Fatalf("over at %v though renewed every 300 ms", now)
@@ -27,10 +27,10 @@ func TestLeaseEndsByReleaseOrSilenceOfThePublisherButNotOfTheStandby(t *testing.
 			over = now
 		}
 	}
-	if want := 15*time.Second + LeaseSilence + LeaseSpread/2; over < want || over > want+50*ms {
+	if want := 15*time.Second + LeaseSilence + LeaseSpread; over < want || over > want+50*ms {
 		t.Errorf("over at %v, want %v", over, want)
 	}
-	l = NewLease(0, 0)
+	l = NewLease(0)
 	l.Alive(40 * ms)
 	l.Release()
 	if !l.Check(50 * ms) {

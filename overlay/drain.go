@@ -7,7 +7,8 @@ import "time"
 // maxDrain bounds a drain.
 const maxDrain = 10 * time.Minute
 
-// drain tells every neighbour, and serves the children until they have moved.
+// drain tells every neighbour, and serves the children until they have moved. A
+// publisher after whom nobody publishes has nothing more to serve.
 func (p *Peer) drain(wait time.Duration) {
 	wait = min(max(wait, 0), maxDrain)
 	if p.drained {
@@ -27,6 +28,10 @@ func (p *Peer) drain(wait time.Duration) {
 			}
 		}
 		p.send(n.id, m)
+	}
+	if p.cfg.Publisher && p.heir == 0 { // its children have nowhere to go
+		p.finishDrain()
+		return
 	}
 	p.checkDrained()
 }

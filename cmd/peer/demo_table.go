@@ -22,7 +22,7 @@ func (d *demo) show() {
 		b.WriteString("\x1b[H\x1b[2J")
 	}
 	viewers := d.all()
-	names := map[overlay.PeerID]string{d.pub.Self(): "pub"}
+	names := map[overlay.PeerID]string{d.pub.Session().Self(): "pub"}
 	for _, v := range viewers {
 		names[v.session.Self()] = v.name
 	}

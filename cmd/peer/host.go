@@ -48,13 +48,13 @@ type running struct {
 }
 
 // open starts a node with the settings; tune may change its configuration.
-func (s *settings) open(cmd *cobra.Command, tune func(*node.Config)) (*running, error) {
+func (s *settings) open(cmd *cobra.Command, tune func(*node.Config) error) (*running, error) {
 	cfg, err := s.nodeConfig()
+	if err == nil && tune != nil {
+		err = tune(&cfg)
+	}
 	if err != nil {
 		return nil, err
-	}
-	if tune != nil {
-		tune(&cfg)
 	}
 	n, err := node.New(cfg)
 	if err != nil {

@@ -22,8 +22,8 @@ const endWait = 3 * time.Second
 
 func publishCommand() *cobra.Command {
 	set := &settings{}
-	var name, linkFile, contentType string
-	var raw bool
+	var name, linkFile, contentType, streamKey string
+	var raw, standby bool
 	var stripes int
 	var bitrate rate
 	cmd := &cobra.Command{
@@ -31,8 +31,16 @@ func publishCommand() *cobra.Command {
 		Short: "Publish a live stream",
 		Long: `Publishes INPUT: test: (the embedded clip, looped; the default), - (MPEG-TS on
 standard input), a .ts file, udp://host:port, srt:// and rtmp:// to listen on, or
-whatever else the installed ffmpeg reads. Prints the link, one line, as soon as others can join.`,
-		Example: "  peer publish test:\n  peer publish movie.ts --name movie --key pub.key\n  ffmpeg -re -i in.mp4 -c copy -f mpegts - | peer publish -\n  peer publish udp://127.0.0.1:5000\n  tar c . | peer publish --raw -",
+whatever else the installed ffmpeg reads. Prints the link, one line, as soon as others can join.
+
+The stream belongs to a key and a name. While one publisher has it, others with
+that key are told that it is locked. With --standby they follow it with the same
+input, and go on with the group that is on when it dies, freezes or leaves; a
+publisher that comes back too late is fenced off, and stands by if it was started
+with --standby itself. Inputs should be in step, as udp:// from one encoder is;
+test: always is.`,
+		Example: "  peer publish test:\n  peer publish movie.ts --name movie --key pub.key\n  ffmpeg -re -i in.mp4 -c copy -f mpegts - | peer publish -\n  peer publish udp://127.0.0.1:5000\n  tar c . | peer publish --raw -\n" +
+			"  peer publish udp://239.0.0.1:5000 --key pub.key --standby --bootstrap /ip4/192.0.2.1/udp/4001/quic-v1/p2p/12D3…",
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) > 1 {
 				return usagef("unexpected argument %q", args[1])
@@ -52,16 +60,30 @@ whatever else the installed ffmpeg reads. Prints the link, one line, as soon as 
 			case len(contentType) > stream.MaxContentType || strings.ContainsFunc(contentType, func(c rune) bool { return c < ' ' || c > '~' }):
 				return set.from.outside("content-type", strconv.Quote(contentType), fmt.Sprintf("up to %d printable ASCII characters", stream.MaxContentType))
 			}
+			if standby && streamKey == "" && set.key == "" {
+				return usagef("--standby needs the key of the stream: give --key FILE as to the other publisher, or --stream-key FILE")
+			}
 			src, err := media.Open(cmd.Context(), input, raw, cmd.InOrStdin())
 			if err != nil {
 				return err
 			}
 			defer func() { _ = src.Close() }()
-			r, err := set.open(cmd, nil)
+			cfg := node.PublishConfig{Name: name, Stripes: stripes, ContentType: contentType, Bitrate: uint64(bitrate), Align: media.PacketSize, Standby: standby}
+			r, err := set.open(cmd, func(n *node.Config) error {
+				switch {
+				case streamKey != "":
+					cfg.Key, err = set.loadKey("stream-key", streamKey)
+					return err
+				case standby: // two peers cannot have one identity
+					cfg.Key = n.Host.Key
+					n.Host.Key, err = newIdentity()
+					return err
+				}
+				return nil
+			})
 			if err != nil {
 				return err
 			}
-			cfg := node.PublishConfig{Name: name, Stripes: stripes, ContentType: contentType, Bitrate: uint64(bitrate), Align: media.PacketSize}
 			if raw {
 				cfg.Align = 1
 			}
@@ -71,8 +93,11 @@ whatever else the installed ffmpeg reads. Prints the link, one line, as soon as 
 			if input == "test:" && bitrate == 0 {
 				cfg.Bitrate = media.ClipBitrate()
 			}
-			err = publish(r, cfg, src, raw, linkFile)
-			return errors.Join(err, r.leave())
+			in := newFeed(src)
+			err = publish(r, cfg, in, raw, linkFile)
+			err = errors.Join(err, r.leave()) // the stream goes on until a standby has it
+			in.stop()
+			return err
 		},
 	}
 	f := cmd.Flags()
@@ -82,12 +107,45 @@ whatever else the installed ffmpeg reads. Prints the link, one line, as soon as 
 	f.StringVar(&contentType, "content-type", "", "media type (default video/mp2t)")
 	f.Var(&bitrate, "bitrate", "bitrate of INPUT, as 4Mbps, for the first guess of slots (default: measured)")
 	f.IntVar(&stripes, "stripes", 4, "stripes (k), 1 to 16")
+	f.BoolVar(&standby, "standby", false, "stand by while another publisher has the stream, and take over from it")
+	f.StringVar(&streamKey, "stream-key", "", "`FILE` of the stream's key; made when missing (default: --key)")
 	set.bind(cmd)
 	return cmd
 }
 
-// publish runs until the input or ctx ends.
-func publish(r *running, cfg node.PublishConfig, src media.Source, raw bool, linkFile string) error {
+// feed copies an input, also while the peer is already leaving.
+type feed struct {
+	src    media.Source
+	ctx    context.Context
+	cancel context.CancelFunc
+	begun  bool
+	done   chan struct{}
+	err    error // valid when done is closed
+}
+
+func newFeed(src media.Source) *feed {
+	f := &feed{src: src, done: make(chan struct{})}
+	f.ctx, f.cancel = context.WithCancel(context.Background())
+	return f
+}
+
+func (f *feed) start(w io.Writer) {
+	f.begun = true
+	go func() {
+		defer close(f.done)
+		f.err = media.Copy(f.ctx, w, f.src)
+	}()
+}
+
+// stop ends the copying, if it was begun.
+func (f *feed) stop() {
+	if f.cancel(); f.begun {
+		<-f.done
+	}
+}
+
+// publish runs until the input ends, another publisher takes over, or the peer is to leave.
+func publish(r *running, cfg node.PublishConfig, in *feed, raw bool, linkFile string) error {
 	p, err := r.Publish(r.ctx, cfg)
 	if err != nil {
 		return err
@@ -108,15 +166,24 @@ func publish(r *running, cfg node.PublishConfig, src media.Source, raw bool, lin
 	if raw {
 		cut = media.NewRawCutter(p)
 	}
-	err = media.Copy(r.ctx, cut, src)
-	if errors.Is(err, context.Canceled) {
+	in.start(cut)
+	select {
+	case <-r.ctx.Done():
 		return nil // stopped, perhaps to be started again: no end is said
+	case <-p.Done():
+	case <-in.done:
 	}
-	if end := cut.Close(); err == nil {
-		err = end
-	}
-	if err != nil {
+	if err := p.Err(); err != nil {
+		if errors.Is(err, node.ErrEnded) {
+			return nil
+		}
 		return err
+	}
+	if end := cut.Close(); in.err == nil {
+		in.err = end
+	}
+	if in.err != nil {
+		return in.err
 	}
 	p.End()
 	select {

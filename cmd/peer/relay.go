@@ -93,7 +93,10 @@ func bootstrapCommand() *cobra.Command {
 		Example: "  peer bootstrap --key boot.key --listen /ip4/0.0.0.0/udp/4001/quic-v1",
 		Args:    exactly(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			r, err := set.open(cmd, func(cfg *node.Config) { cfg.DHT.Mode, cfg.Host.Public = p2p.ModeServer, true })
+			r, err := set.open(cmd, func(cfg *node.Config) error {
+				cfg.DHT.Mode, cfg.Host.Public = p2p.ModeServer, true
+				return nil
+			})
 			if err != nil {
 				return err
 			}

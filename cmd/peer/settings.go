@@ -4,6 +4,7 @@ package main
 // Flags, then the environment, then the file of --config, then defaults.
 
 import (
+	"crypto/ed25519"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -298,19 +299,24 @@ func (s *settings) nodeConfig() (node.Config, error) {
 		Limits: p2p.Limits{Conns: s.maxConns, Memory: int64(s.maxMemory)}}
 	if s.key == "" {
 		cfg.Host.Key, err = newIdentity()
-		return cfg, err
-	}
-	if dir := filepath.Dir(s.key); dir != "." {
-		if _, err := os.Stat(dir); err != nil {
-			return cfg, fmt.Errorf("--key %s: %w; make the folder first", s.key, err)
-		}
-	}
-	var made bool
-	cfg.Host.Key, made, err = p2p.LoadOrCreateKey(s.key)
-	if made {
-		cfg.Log.Info("made a new identity", "file", s.key)
+	} else {
+		cfg.Host.Key, err = s.loadKey("key", s.key)
 	}
 	return cfg, err
+}
+
+// loadKey reads the key file that flag names, and makes it when it is missing.
+func (s *settings) loadKey(flag, file string) (ed25519.PrivateKey, error) {
+	if dir := filepath.Dir(file); dir != "." {
+		if _, err := os.Stat(dir); err != nil {
+			return nil, fmt.Errorf("--%s %s: %w; make the folder first", flag, file, err)
+		}
+	}
+	key, made, err := p2p.LoadOrCreateKey(file)
+	if made {
+		s.logger().Info("made a new key", "file", file)
+	}
+	return key, err
 }
 
 // loopbackOnly reports whether nothing outside this machine can be meant.

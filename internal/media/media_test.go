@@ -147,6 +147,37 @@ func TestTheLoopedClipDecodesWithoutError(t *testing.T) {
 	}
 }
 
+func TestTwoTestSourcesAreInStepWheneverTheyWereStarted(t *testing.T) {
+	began := time.UnixMilli(1_800_000_000_123)
+	first := NewTestSourceAt(began)
+	if first.early < 0 || first.early > 1200*time.Millisecond {
+		t.Errorf("the first group began %v ago", first.early)
+	}
+	at := map[string]time.Duration{} // content, with its timestamps, and when it is due
+	for due := time.Duration(0); due < 30*time.Second; {
+		c, err := first.Next(context.Background())
+		if err != nil {
+			t.Fatal(err)
+		}
+		due = c.Due
+		at[string(c.Data)] = due
+	}
+	second := NewTestSourceAt(began.Add(7 * time.Second))
+	for n, due := 0, time.Duration(0); due < 20*time.Second; n++ {
+		c, err := second.Next(context.Background())
+		if err != nil {
+			t.Fatal(err)
+		}
+		due = c.Due
+		if want, ok := at[string(c.Data)]; n == 0 { // a part of one of the first source's
+		} else if !ok {
+			t.Fatalf("chunk %d, due %v, is not in the first source", n, due)
+		} else if off := due + 7*time.Second - want; off < -100*time.Millisecond || off > 100*time.Millisecond {
+			t.Fatalf("chunk %d is due %v after the first source's", n, off)
+		}
+	}
+}
+
 func FuzzCutter(f *testing.F) {
 	f.Add(clip[:10*PacketSize], 100)
 	f.Add(bytes.Repeat([]byte{syncByte, 0x40, 0, 0x30, 183}, 300), 7)

@@ -44,7 +44,7 @@ const clipLength = 20480 * time.Millisecond
 func Open(ctx context.Context, input string, raw bool, stdin io.Reader) (Source, error) {
 	switch {
 	case input == "" || input == "test:":
-		return NewTestSource(), nil
+		return NewTestSourceAt(time.Now()), nil
 	case input == "-":
 		return newReaderSource(io.NopCloser(stdin)), nil
 	case strings.HasPrefix(input, "udp://"):
@@ -200,7 +200,8 @@ type TestSource struct {
 	at    int
 	loop  uint64
 	pace  pacer
-	count [8192]uint8 // payload packets of each PID in one loop, mod 16
+	early time.Duration // how long ago the first frame was due
+	count [8192]uint8   // payload packets of each PID in one loop, mod 16
 }
 
 // NewTestSource returns a source that begins with the clip's first frame.
@@ -214,12 +215,52 @@ func NewTestSource() *TestSource {
 	return s
 }
 
+// NewTestSourceAt returns a source that is where one would be at t that has been
+// looping since the beginning of Unix time: publishers of the clip are in step,
+// whenever they were started. It begins with the group that is on at t, and what
+// of that was due before t is due at once.
+func NewTestSourceAt(t time.Time) *TestSource {
+	since := time.Duration(t.UnixNano())
+	on := since % clipLength
+	var starts offsets
+	c := NewCutter(&starts)
+	_, _ = c.Write(clip) // it is MPEG-TS
+	_ = c.Close()
+	s, scan := NewTestSource(), NewTestSource()
+	for end := 0; scan.loop == 0; {
+		c, _ := scan.Next(context.Background()) // fails with its context alone
+		for end += len(c.Data); len(starts.at) > 0 && starts.at[0] < end && c.Due <= on; starts.at = starts.at[1:] {
+			s.at, s.early = starts.at[0], on-c.Due
+		}
+	}
+	s.loop = uint64(since / clipLength)
+	return s
+}
+
+// offsets is a Sink that notes where groups begin.
+type offsets struct {
+	at   []int
+	past int
+}
+
+// StartGroup implements Sink.
+func (o *offsets) StartGroup([]byte) error {
+	o.at = append(o.at, o.past)
+	return nil
+}
+
+// Write implements Sink.
+func (o *offsets) Write(p []byte) (int, error) {
+	o.past += len(p)
+	return len(p), nil
+}
+
 // Next returns the packets up to the next PCR.
 func (s *TestSource) Next(ctx context.Context) (Chunk, error) {
 	if err := ctx.Err(); err != nil {
 		return Chunk{}, err
 	}
-	c := Chunk{Due: s.pace.due}
+	c := Chunk{Due: s.pace.due - s.early}
 	for {
 		c.Data = append(c.Data, clip[s.at:s.at+PacketSize]...)
 		b := c.Data[len(c.Data)-PacketSize:]
@@ -227,7 +268,7 @@ func (s *TestSource) Next(ctx context.Context) (Chunk, error) {
 		// A packet with a PCR that moved on begins the next chunk: it is read
 		// again there, and does not move then.
 		if p, _ := parsePacket(b); p.hasPCR && s.pace.saw(p.pid, p.pcr) && len(c.Data) > PacketSize {
-			c.Data, c.Span = c.Data[:len(c.Data)-PacketSize], s.pace.due-c.Due
+			c.Data, c.Span = c.Data[:len(c.Data)-PacketSize], s.pace.due-s.early-c.Due
 			return c, nil
 		}
 		if s.at += PacketSize; s.at+PacketSize > len(clip) {

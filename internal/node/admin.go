@@ -92,7 +92,7 @@ func (n *Node) StartAdmin(cfg AdminConfig) (*Admin, error) {
 // true where there is none.
 func (n *Node) Started() bool {
 	for _, s := range n.Sessions() {
-		if s.cfg.Role == RolePublisher {
+		if s.Role() == RolePublisher {
 			continue
 		}
 		select {

@@ -16,10 +16,14 @@ import (
 	"github.com/braidway/braidway/stream"
 )
 
-// Protocol ids; the number is the version.
+// Protocol ids; the number is the version. Peers of both control versions take
+// part in one stream: a newer one opens with the newer id, and with the older to
+// who does not speak that.
 const (
-	ControlProtocol protocol.ID = "/braidway/control/1"
-	DataProtocol    protocol.ID = "/braidway/data/1"
+	ControlProtocol  protocol.ID = "/braidway/control/1.1" // knows frameRecord
+	ControlProtocol1 protocol.ID = "/braidway/control/1"
+	DataProtocol     protocol.ID = "/braidway/data/1"
+	LeaseProtocol    protocol.ID = "/braidway/lease/1"
 )
 
 // Kinds of frames on a control stream.
@@ -29,6 +33,13 @@ const (
 	frameOpen                    // first word of the opener: the stream id
 	frameWelcome                 // the answer: a status and the stream record
 	frameReady                   // the opener's answer to that; both sides know the round trip now
+	frameRecord                  // a stream record of a higher epoch
+)
+
+// Kinds of frames on a lease stream.
+const (
+	frameAsk   byte = iota + 1 // who publishes, and may this peer stand by?
+	frameLease                 // the answer, and every renewal
 )
 
 // Statuses of a welcome.

@@ -14,6 +14,7 @@ import (
 
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/libp2p/go-libp2p/core/protocol"
 
 	"github.com/braidway/braidway/internal/node/p2p"
 	"github.com/braidway/braidway/overlay"
@@ -29,6 +30,8 @@ const (
 	clashTime = 2 * time.Second
 	// cardsPerMinute bounds the cards that one neighbour may bring.
 	cardsPerMinute = 600
+	// recordsPerMinute bounds the stream records: a publisher's term is longer.
+	recordsPerMinute = 60
 	// acceptWait is how long a data stream waits for the Accept it belongs to.
 	acceptWait = 5 * time.Second
 )
@@ -46,6 +49,7 @@ type link struct {
 	peer  peer.ID
 	mine  bool // this side opened it
 	ready bool // the opener's ready was read; readControl's
+	old   bool // it speaks the older version of the control protocol
 	since time.Time
 	rtt   time.Duration
 	ctl   network.Stream
@@ -135,7 +139,15 @@ func (s *Session) dial(ctx context.Context, p peer.ID) (l *link, raw []byte, err
 	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
 	defer cancel()
 	ctx = network.WithAllowLimitedConn(ctx, "control exchange")
-	st, err := s.node.host.Open(ctx, p, ControlProtocol)
+	l, raw, err = s.dialAs(ctx, p, ControlProtocol)
+	if p2p.NotSpoken(err) {
+		l, raw, err = s.dialAs(ctx, p, ControlProtocol1)
+	}
+	return l, raw, err
+}
+
+func (s *Session) dialAs(ctx context.Context, p peer.ID, proto protocol.ID) (l *link, raw []byte, err error) {
+	st, err := s.node.host.Open(ctx, p, proto)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -176,7 +188,9 @@ func (s *Session) dial(ctx context.Context, p peer.ID) (l *link, raw []byte, err
 	if _, err = st.Write(appendFrame(nil, frameReady, nil)); err != nil {
 		return nil, nil, err
 	}
-	return newLink(s.book.add(p), p, st, r, true, rtt), body[1:], nil
+	l = newLink(s.book.add(p), p, st, r, true, rtt)
+	l.old = proto == ControlProtocol1
+	return l, body[1:], nil
 }
 
 // handleControl answers an exchange that another peer opens.
@@ -222,7 +236,7 @@ func (n *Node) handleControl(st network.Stream) {
 	}
 	_ = st.SetDeadline(time.Time{})
 	l := newLink(s.book.add(p), p, st, r, false, rtt)
-	l.ready = !known
+	l.ready, l.old = !known, st.Protocol() == ControlProtocol1
 	s.attach(l)
 }
 
@@ -280,13 +294,16 @@ func (s *Session) attach(l *link) {
 
 // readControl hands the neighbour's messages to the loop until the exchange ends.
 func (s *Session) readControl(l *link) error {
-	cards, since := 0, time.Now()
+	cards, records, since := 0, 0, time.Now()
 	for {
 		kind, body, err := readFrame(l.r, maxFrame)
 		if err != nil {
 			return err
 		}
 		s.count.control.Add(int64(len(body)) + 2)
+		if time.Since(since) > time.Minute {
+			cards, records, since = 0, 0, time.Now()
+		}
 		switch kind {
 		case frameMessage:
 			m, err := overlay.ParseMessage(body)
@@ -298,9 +315,6 @@ func (s *Session) readControl(l *link) error {
 				l.sawAccept(a.Stripe)
 			}
 		case frameCard:
-			if time.Since(since) > time.Minute {
-				cards, since = 0, time.Now()
-			}
 			if cards++; cards > cardsPerMinute {
 				continue
 			}
@@ -312,6 +326,19 @@ func (s *Session) readControl(l *link) error {
 				return fmt.Errorf("%w: ready, when it was over", errFrame)
 			}
 			l.ready = true
+		case frameRecord:
+			if l.old {
+				return fmt.Errorf("%w: a record, in the older version", errFrame)
+			}
+			if records++; records > recordsPerMinute {
+				continue
+			}
+			if _, err := stream.ParseRecord(body); err != nil {
+				return fmt.Errorf("%w: %w", errFrame, err)
+			}
+			if err := s.learnRecord(body); err != nil { // of another time, or another stream
+				s.log.Debug("record passed over", "peer", l.peer, "err", err)
+			}
 		default:
 			return fmt.Errorf("%w: unknown kind %d", errFrame, kind)
 		}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/libp2p/go-libp2p/core/protocol"
 	ma "github.com/multiformats/go-multiaddr"
 
 	"github.com/braidway/braidway/internal/node/p2p"
@@ -87,9 +88,16 @@ func New(cfg Config) (*Node, error) {
 	}
 	n.finder = p2p.NewFinder(p2p.FinderConfig{Host: h, Rendezvous: n.rdv, MDNS: n.mdns})
 	n.ctx, n.cancel = context.WithCancel(context.Background())
-	h.SetStreamHandler(ControlProtocol, n.handleControl)
-	h.SetStreamHandler(DataProtocol, n.handleData)
+	for proto, handle := range n.handlers() {
+		h.SetStreamHandler(proto, handle)
+	}
 	return n, nil
+}
+
+// handlers are who answers which protocol.
+func (n *Node) handlers() map[protocol.ID]network.StreamHandler {
+	return map[protocol.ID]network.StreamHandler{ControlProtocol: n.handleControl, ControlProtocol1: n.handleControl,
+		DataProtocol: n.handleData, LeaseProtocol: n.handleLease}
 }
 
 // Host returns the libp2p host.
@@ -106,12 +114,17 @@ func (n *Node) Close() error {
 	n.mu.Unlock()
 	var wg sync.WaitGroup
 	for _, s := range all {
-		wg.Go(s.Close)
+		if s.pub != nil {
+			wg.Go(s.pub.Close)
+		} else {
+			wg.Go(s.Close)
+		}
 	}
 	wg.Wait()
 	n.cancel()
-	n.host.RemoveStreamHandler(ControlProtocol)
-	n.host.RemoveStreamHandler(DataProtocol)
+	for proto := range n.handlers() {
+		n.host.RemoveStreamHandler(proto)
+	}
 	if n.mdns != nil {
 		_ = n.mdns.Close()
 	}
@@ -197,6 +210,7 @@ func (n *Node) newSession(id stream.ID, cfg SessionConfig) (*Session, error) {
 		log: n.log.With("stream", id.String()[:8]), began: time.Now(), in: make(chan item, eventQueue),
 		isUp: make(chan struct{}), started: make(chan struct{}), drained: make(chan struct{}), loopEnd: make(chan struct{}),
 		links: make(map[overlay.PeerID]*link), dialing: make(map[peer.ID]time.Time)}
+	s.role.Store(uint32(cfg.Role))
 	s.book.add(n.host.ID())
 	s.ctx, s.cancel = context.WithCancel(n.ctx)
 	n.mu.Lock()

@@ -234,9 +234,9 @@ func TestWhoSendsWhatDoesNotVerifyIsBannedAndTheStreamGoesOn(t *testing.T) {
 	for name, attack := range map[string]func(t *testing.T, h *p2p.Host, ctl network.Stream){
 		"an object changed on the way, as a repair": func(t *testing.T, h *p2p.Host, _ network.Stream) {
 			var wire []byte
-			p.Do(func() {
-				if _, high, ok := p.window.Range(); ok {
-					o, _ := p.window.Get(p.epoch, high-1)
+			p.Session().Do(func() {
+				if _, high, ok := p.Session().window.Range(); ok {
+					o, _ := p.Session().window.Get(p.epoch, high-1)
 					wire = bytes.Clone(o.Wire)
 				}
 			})

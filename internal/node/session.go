@@ -111,6 +111,9 @@ type Session struct {
 	current *stream.Parsed
 	slots   slotKeeper
 	finding atomic.Bool
+
+	role atomic.Uint32
+	pub  *Publication // whose session it is; nil: nobody's
 }
 
 // SessionConfig says how to take part in a stream.
@@ -118,9 +121,16 @@ type SessionConfig struct {
 	Role    Role
 	NoRelay bool          // take no children
 	Buffer  time.Duration // playout buffer; 0 means 1 s
+	// Standby takes no children until the session publishes.
+	Standby bool
 	// Observer may be nil.
 	Observer Observer
+	// Superseded, if set, is told of records of a higher epoch than was known. It must not block.
+	Superseded func(stream.Record)
 }
+
+// Role returns what the peer does with the stream at present.
+func (s *Session) Role() Role { return Role(s.role.Load()) }
 
 // Now returns the session's clock: time since it began.
 func (s *Session) Now() time.Duration { return time.Since(s.began) }
@@ -159,13 +169,40 @@ func (s *Session) Record() (stream.Record, bool) {
 	return s.record, s.raw != nil
 }
 
-// learnRecord keeps a better record, and begins with the first.
+// learnRecord keeps a better record, and begins with the first. One of a higher
+// epoch is passed on, so that a publisher that is fenced off hears of it.
 func (s *Session) learnRecord(raw []byte) error {
 	rec, err := s.keepRecord(raw)
 	if err != nil {
 		return err
 	}
 	return s.begin(rec)
+}
+
+// tellRecord brings a neighbour whose record is raw the one that is known here,
+// where that is of a higher epoch.
+func (s *Session) tellRecord(l *link, raw []byte) {
+	theirs, err := stream.ParseRecord(raw)
+	s.mu.Lock()
+	ours, own := s.record, s.raw
+	s.mu.Unlock()
+	if !l.old && err == nil && theirs.Epoch < ours.Epoch {
+		l.out.push(queued{frame: appendFrame(nil, frameRecord, own)}, false)
+		l.out.flush()
+	}
+}
+
+// passRecord sends a record to all neighbours that know what to do with it.
+func (s *Session) passRecord(raw []byte) {
+	frame := appendFrame(nil, frameRecord, raw)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, l := range s.links {
+		if !l.old {
+			l.out.push(queued{frame: frame}, false)
+			s.dirty = append(s.dirty, l.out)
+		}
+	}
 }
 
 // keepRecord checks a record and keeps it when it is better than what is known.
@@ -184,9 +221,19 @@ func (s *Session) keepRecord(raw []byte) (stream.Record, error) {
 		return rec, fmt.Errorf("stream %v asks for access of kind %d, which this version does not know: a newer one is needed", s.id, rec.Access)
 	}
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.raw == nil || rec.Better(s.record) {
+	old, known := s.record, s.raw != nil
+	if better := !known || rec.Better(old); better {
 		s.record, s.raw = rec, raw
+	}
+	s.mu.Unlock()
+	if known && rec.Epoch > old.Epoch {
+		s.log.Info("another publisher's term has begun", "epoch", rec.Epoch)
+		if s.running() {
+			go s.post(item{fn: func() { s.passRecord(raw) }})
+		}
+		if s.cfg.Superseded != nil {
+			s.cfg.Superseded(rec)
+		}
 	}
 	return rec, nil
 }
@@ -205,10 +252,10 @@ func (s *Session) begin(rec stream.Record) error {
 	rng := rand.New(rand.NewPCG(binary.LittleEndian.Uint64(seed[:8]), binary.LittleEndian.Uint64(seed[8:])))
 	s.stripes = int(rec.K)
 	s.slots = newSlotKeeper(s.node.cfg.UploadLimit, s.cfg.NoRelay, s.stripes, rec.Bitrate)
-	cfg := overlay.Config{Publisher: s.cfg.Role == RolePublisher, Epoch: rec.Epoch, Stripes: s.stripes, Slots: s.slots.now(),
+	cfg := overlay.Config{Publisher: s.Role() == RolePublisher, Standby: s.cfg.Standby, Stripes: s.stripes, Slots: s.slots.now(),
 		MaxChildren: s.node.cfg.MaxChildren, Buffer: s.cfg.Buffer, Window: coreWindow}
-	if !cfg.Publisher {
-		cfg.Epoch = 0
+	if cfg.Publisher {
+		cfg.Standby, cfg.Epoch = false, rec.Epoch
 	}
 	core, err := overlay.New(cfg, s.self, rng)
 	if err != nil {
@@ -533,6 +580,7 @@ func (s *Session) connect(id overlay.PeerID) {
 				_ = s.learnRecord(raw)
 			}
 			s.attach(l)
+			s.tellRecord(l, raw)
 		case !has: // else the other side's exchange is used
 			s.log.Debug("not connected", "peer", p, "err", err)
 			fail()
@@ -591,6 +639,9 @@ func (s *Session) disconnect(a *overlay.Action) {
 func (s *Session) Drain(ctx context.Context, wait time.Duration) error {
 	if !s.running() {
 		return nil
+	}
+	if s.pub != nil {
+		s.pub.handOver(ctx)
 	}
 	s.post(item{ev: overlay.Event{Kind: overlay.EvDrain, Wait: wait}})
 	select {

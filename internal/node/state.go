@@ -71,6 +71,9 @@ type State struct {
 type StreamState struct {
 	ID        string        `json:"id"`
 	Role      string        `json:"role"`
+	Standby   bool          `json:"standby,omitempty"`            // it publishes when the publisher is gone
+	Publisher string        `json:"publisher,omitempty"`          // as the stream's record says
+	Heirs     []string      `json:"standby_publishers,omitempty"` // of this publisher
 	Started   bool          `json:"started"`
 	Epoch     uint64        `json:"epoch"`
 	Position  uint64        `json:"position"`
@@ -110,9 +113,17 @@ func (n *Node) State() State {
 }
 
 func (s *Session) state() StreamState {
-	st := StreamState{ID: s.id.String(), Role: s.cfg.Role.String(), Stripes: []StripeState{}}
+	st := StreamState{ID: s.id.String(), Role: s.Role().String(), Stripes: []StripeState{}}
 	if m, ok := s.cfg.Observer.(measured); ok {
 		st.Measures = m.Measures()
+	}
+	if rec, ok := s.Record(); ok {
+		if h, err := holderOf(rec); err == nil {
+			st.Publisher = h.ID.String()
+		}
+	}
+	if s.pub != nil {
+		st.Standby, st.Heirs = s.pub.standing()
 	}
 	snap, ok := s.Snapshot()
 	if !ok {

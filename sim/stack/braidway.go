@@ -174,7 +174,7 @@ func write(ctx context.Context, set *sim.Settings, to sink) {
 }
 
 func (b *braidway) made() uint64 {
-	snap, _ := b.pub.Snapshot()
+	snap, _ := b.pub.Session().Snapshot()
 	return snap.Edge
 }
 

@@ -9,6 +9,7 @@ package p2p
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/network"
@@ -43,6 +44,13 @@ func (h *Host) Open(ctx context.Context, p peer.ID, proto protocol.ID) (network.
 		return nil, err
 	}
 	return &lazyStream{st, multistream.NewMSSelect(st, proto)}, nil
+}
+
+// NotSpoken says whether err, of a stream's Read or Write, is that the peer does
+// not speak the protocol.
+func NotSpoken(err error) bool {
+	var not multistream.ErrNotSupported[protocol.ID]
+	return errors.As(err, &not)
 }
 
 // lazyStream negotiates with its first bytes.
