@@ -355,9 +355,9 @@ func (p *Publication) handOver(ctx context.Context) {
 	}
 }
 
-// findHolder looks for a publisher that holds the stream's lease. It also returns
-// the highest epoch that it heard of.
-func (n *Node) findHolder(ctx context.Context, id stream.ID, cfg *PublishConfig) (h holder, held *LockedError, epoch uint64) {
+// findHolder looks for who publishes the stream. h is the publisher of the highest
+// epoch that it heard of, which may be gone; held says that it is there.
+func (n *Node) findHolder(ctx context.Context, id stream.ID, cfg *PublishConfig) (h holder, held *LockedError) {
 	wait := knownWait
 	if cfg.Standby {
 		wait = standbyWait
@@ -367,14 +367,15 @@ func (n *Node) findHolder(ctx context.Context, id stream.ID, cfg *PublishConfig)
 	if len(n.cfg.DHT.Bootstrap) > 0 {
 		_ = n.dht.WaitReady(ctx)
 	}
-	if rec, _, err := n.rdv.Record(ctx, id); err == nil {
-		epoch = rec.Epoch
-		if h, held = n.asksHolder(ctx, rec); held != nil {
-			return h, held, epoch
+	better := func(rec stream.Record) bool {
+		next, err := holderOf(rec)
+		if err == nil && next.epoch > h.epoch {
+			h, held = next, n.asksHolder(ctx, next)
 		}
+		return held != nil
 	}
-	if !cfg.Standby {
-		return h, nil, epoch
+	if rec, _, err := n.rdv.Record(ctx, id); err == nil && better(rec) || !cfg.Standby {
+		return h, held
 	}
 	around, stop := context.WithTimeout(ctx, aroundWait)
 	defer stop()
@@ -389,46 +390,37 @@ func (n *Node) findHolder(ctx context.Context, id stream.ID, cfg *PublishConfig)
 			search.Failed(c.ID, err)
 			continue
 		}
-		rec, err := stream.ParseRecord(w.raw)
-		if err != nil || rec.ID() != id || rec.Epoch < epoch {
-			continue
-		}
-		epoch = rec.Epoch
-		if h, held = n.asksHolder(ctx, rec); held != nil {
-			return h, held, epoch
+		if rec, err := stream.ParseRecord(w.raw); err == nil && rec.ID() == id && better(rec) {
+			break
 		}
 	}
-	return h, nil, epoch
+	return h, held
 }
 
-// asksHolder asks the publisher that a record names whether it is there.
-func (n *Node) asksHolder(ctx context.Context, rec stream.Record) (h holder, held *LockedError) {
-	h, err := holderOf(rec)
-	if err != nil {
-		return h, nil
-	}
+// asksHolder asks h whether it publishes; nil: it does not, or does not answer.
+func (n *Node) asksHolder(ctx context.Context, h holder) *LockedError {
 	from := n.host
 	if h.ID == n.host.ID() {
 		// The same key, so the same peer id: an earlier term of this peer, or
 		// another machine with its key. Whom one cannot dial as oneself is asked
 		// under another name.
 		if !n.elsewhere(h.Addrs) {
-			return h, nil
+			return nil
 		}
 		_, key, err := ed25519.GenerateKey(nil)
 		if err != nil {
-			return h, nil
+			return nil
 		}
 		if from, err = p2p.NewHost(p2p.HostConfig{Key: key}); err != nil {
-			return h, nil
+			return nil
 		}
 		defer func() { _ = from.Close() }()
 	}
-	w, _, _, err := askLease(ctx, from, h.AddrInfo, rec.ID(), nil)
+	w, _, _, err := askLease(ctx, from, h.AddrInfo, h.rec.ID(), nil)
 	if err != nil || w.state != leaseLocked {
-		return h, nil
+		return nil
 	}
-	return h, &LockedError{Holder: h.ID, Epoch: w.epoch, Expires: w.wait}
+	return &LockedError{Holder: h.ID, Epoch: w.epoch, Expires: w.wait}
 }
 
 // elsewhere says whether addrs has an address that is not this host's.

@@ -93,15 +93,15 @@ func (n *Node) Publish(ctx context.Context, cfg PublishConfig) (*Publication, er
 	p := &Publication{node: n, cfg: cfg, key: cfg.Key, link: link, log: n.log.With("stream", link.ID.String()[:8]),
 		rng: rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64())), higher: make(chan stream.Record, 1), done: make(chan struct{})}
 	p.ctx, p.cancel = context.WithCancel(n.ctx)
-	h, held, known := n.findHolder(ctx, link.ID, &cfg)
+	h, held := n.findHolder(ctx, link.ID, &cfg)
 	if held != nil && !cfg.Standby {
 		return nil, held
 	}
 	if err := p.open(); err != nil {
 		return nil, err
 	}
-	if held == nil {
-		err = p.lead(known)
+	if held == nil && (!cfg.Standby || h.epoch == 0) { // else another standby may have the place of h: it listens
+		err = p.lead(h.epoch)
 	}
 	if err != nil {
 		p.session.Close()

@@ -42,7 +42,9 @@ type sender struct {
 	skip   bool // the rest of group skipped is dropped
 	epoch  uint64
 	group  uint64
-	closed bool // write out what is queued, then close
+	oldest time.Time     // of the live frames that are being written; zero: none are
+	slow   time.Duration // the longest that a live frame waited since the last look
+	closed bool          // write out what is queued, then close
 	broken bool
 	stream network.Stream
 }
@@ -125,6 +127,9 @@ func (q *sender) take(b []byte) (batch []byte, end bool) {
 	if q.broken {
 		return b, true
 	}
+	if len(q.live) > 0 && q.oldest.IsZero() {
+		q.oldest = q.live[0].at
+	}
 	for _, list := range []*[]queued{&q.live, &q.back} {
 		n := 0
 		for n < len(*list) && (len(b) == 0 || len(b)+(*list)[n].size() <= batchBytes) {
@@ -146,6 +151,27 @@ func (q *sender) take(b []byte) (batch []byte, end bool) {
 		}
 	}
 	return b, q.closed && len(b) == 0
+}
+
+// wrote notes for how long the live frames that were written had waited.
+func (q *sender) wrote() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if !q.oldest.IsZero() {
+		q.slow = max(q.slow, time.Since(q.oldest))
+		q.oldest = time.Time{}
+	}
+}
+
+// waited returns the longest that a live frame has waited since the last call.
+func (q *sender) waited(now time.Time) (d time.Duration) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	d, q.slow = q.slow, 0
+	if !q.oldest.IsZero() {
+		d = max(d, now.Sub(q.oldest))
+	}
+	return d
 }
 
 // run opens the stream, writes header and then what is pushed, until close,
@@ -181,6 +207,7 @@ func (q *sender) run(ctx context.Context, open func(context.Context) (network.St
 			}
 			sent(len(b))
 			b = b[:0]
+			q.wrote()
 			continue
 		}
 		<-q.wake

@@ -300,7 +300,7 @@ func (s *Session) loop() {
 	defer close(s.loopEnd)
 	timer := time.NewTimer(0)
 	defer timer.Stop()
-	keep := time.NewTicker(2 * time.Second)
+	keep := time.NewTicker(lookEvery)
 	defer keep.Stop()
 	for {
 		select {
@@ -312,8 +312,8 @@ func (s *Session) loop() {
 		case <-timer.C:
 		case <-keep.C:
 			s.window.Expire(s.Now())
-			snap := s.core.Snapshot()
-			if n, changed := s.slots.tick(s.Now(), snap.Used, distinctChildren(snap)); changed {
+			if n, changed := s.slots.tick(s.Now(), s.look()); changed {
+				s.log.Debug("slots", "now", n)
 				s.step(overlay.Event{Kind: overlay.EvSlots, Slots: int32(n)})
 			}
 		case <-s.ctx.Done():
@@ -362,16 +362,6 @@ func (s *Session) step(ev overlay.Event) {
 	for i := range s.out {
 		s.act(&s.out[i])
 	}
-}
-
-func distinctChildren(snap overlay.Snapshot) int {
-	set := make(map[overlay.PeerID]struct{})
-	for _, t := range snap.Stripes {
-		for _, c := range t.Children {
-			set[c] = struct{}{}
-		}
-	}
-	return len(set)
 }
 
 func (s *Session) linkTo(id overlay.PeerID) *link {

@@ -5,6 +5,7 @@ package node
 import (
 	"time"
 
+	"github.com/braidway/braidway/internal/node/p2p"
 	"github.com/braidway/braidway/overlay"
 )
 
@@ -16,35 +17,64 @@ const (
 	firstSlots = 6
 	// mostSlots bounds what is reached without a limit, per stripe (guess).
 	mostSlots = 32
-	// growEvery is how often a full peer without trouble tries one slot more.
-	growEvery = 10 * time.Second
+	// growEvery is how often a full peer without trouble tries one slot more. It
+	// doubles with every trouble, up to growRarely: a line's capacity is not asked
+	// for again and again at the cost of those who are fed.
+	growEvery  = 10 * time.Second
+	growRarely = 5 * time.Minute
+	// lookEvery is the pace of looks at the queues.
+	lookEvery = 500 * time.Millisecond
+	// pressed is the delay on the way out, in the own queue and in those of the
+	// line, that counts as pressure: more than what loss makes once, and a small
+	// part of any buffer (a guess).
+	pressed = 250 * time.Millisecond
+	// pressedLooks one after the other make pressure trouble: the past that
+	// newcomers get is sent by then.
+	pressedLooks = 6
 	// maxSlots is the wire's limit, and a bound for small streams on big lines.
 	maxSlots = 4096
 )
 
-// slotKeeper turns the upload limit into slots: limit / (bitrate / k). Without
-// a limit it feels its way, additive increase and multiplicative decrease, as
-// TCP does (Chiu and Jain 1989). Owned by the session's loop.
+// slotKeeper turns the upload limit into slots: limit / (bitrate / k), and
+// measures whether the line bears that. Pressure, when most children are behind a
+// queue that grows, lets nobody in; when it lasts, slots are given up, and one is
+// tried again at a time: additive increase and multiplicative decrease, as TCP
+// does (Chiu and Jain 1989). Owned by the session's loop.
 type slotKeeper struct {
-	limit   int64 // bit/s; 0: measured
-	off     bool
-	k       int
-	bitrate float64 // bit/s, moving average
-	guess   int
-	last    int
-	bytes   int64 // received since at
-	at      time.Duration
-	grewAt  time.Duration
-	stuck   map[overlay.PeerID]struct{} // children whose queues ran over since the last look
+	limit    int64 // bit/s; 0: none is known
+	off      bool
+	k        int
+	bitrate  float64 // bit/s, moving average
+	guess    int     // slots that the line seems to bear
+	last     int
+	bytes    int64 // received since at
+	at       time.Duration
+	tryAt    time.Duration               // when a slot more is tried
+	pause    time.Duration               // between two tries
+	looks    int                         // with pressure, one after the other
+	held     bool                        // nobody was let in, for pressure
+	troubles int                         // how often slots were given up
+	stuck    map[overlay.PeerID]struct{} // children whose queues ran over since the last look
 }
 
 func newSlotKeeper(limit int64, off bool, k int, bitrate uint64) slotKeeper {
-	s := slotKeeper{limit: limit, off: off, k: k, bitrate: float64(bitrate), guess: firstSlots * k}
+	s := slotKeeper{limit: limit, off: off, k: k, bitrate: float64(bitrate), guess: firstSlots * k, pause: growEvery, tryAt: growEvery}
 	if bitrate == 0 {
 		s.bitrate = guessedBitrate
 	}
+	if limit > 0 {
+		s.guess = s.most()
+	}
 	s.last = s.now()
 	return s
+}
+
+// most returns the slots that the limit gives, in all stripes together.
+func (s *slotKeeper) most() int {
+	if s.limit > 0 {
+		return int(min(float64(s.limit)*float64(s.k)/s.bitrate, maxSlots))
+	}
+	return mostSlots * s.k
 }
 
 // now returns the slots in all stripes together.
@@ -52,10 +82,10 @@ func (s *slotKeeper) now() int {
 	switch {
 	case s.off:
 		return 0
-	case s.limit > 0:
-		return int(min(float64(s.limit)*float64(s.k)/s.bitrate, maxSlots))
+	case s.troubles == 0 && s.limit > 0:
+		return s.most()
 	}
-	return s.guess
+	return min(s.guess, s.most())
 }
 
 func (s *slotKeeper) received(n int) { s.bytes += int64(n) }
@@ -69,28 +99,78 @@ func (s *slotKeeper) slow(child overlay.PeerID) {
 	s.stuck[child] = struct{}{}
 }
 
-// tick runs about once in two seconds and returns the slots, and whether they changed.
-func (s *slotKeeper) tick(now time.Duration, used, children int) (int, bool) {
+// look is what is to be seen of the way out at one time.
+type look struct {
+	used     int // slots
+	children int // peers
+	behind   int // of these, behind a delay of more than pressed
+}
+
+// tick takes a look and returns the slots, and whether they changed.
+func (s *slotKeeper) tick(now time.Duration, l look) (int, bool) {
 	if span := now - s.at; span > 4*time.Second {
 		if rate := float64(s.bytes*8) / span.Seconds(); s.bytes > 0 {
 			s.bitrate += (rate - s.bitrate) / 2
 		}
 		s.bytes, s.at = 0, now
 	}
-	trouble := len(s.stuck) > 1 && len(s.stuck)*2 > children
-	switch {
-	case trouble:
-		s.guess = max(s.k, min(s.guess, used)*7/10)
-		s.grewAt = now
-	case used >= s.guess-1 && now-s.grewAt > growEvery && s.guess < mostSlots*s.k:
-		s.guess++
-		s.grewAt = now
-	}
+	most := func(n int) bool { return n > 1 && 2*n > l.children }
+	over := most(len(s.stuck))
 	clear(s.stuck)
+	if over || most(l.behind) {
+		s.looks++
+	} else {
+		s.looks = 0
+	}
 	n := s.now()
-	changed := n != s.last && (n < s.last*9/10 || n > s.last*11/10 || s.limit == 0)
+	switch {
+	case over || s.looks >= pressedLooks:
+		s.guess = max(s.k, min(n, l.used)*9/10)
+		if over {
+			s.guess = max(s.k, s.guess*8/10)
+		}
+		s.troubles++
+		s.pause = min(2*s.pause, growRarely)
+		s.tryAt, s.looks = now+s.pause, 0
+		n = s.now()
+	case s.looks > 0:
+		n = min(n, max(l.used, 1))
+	case l.used >= n-1 && now > s.tryAt && n < s.most():
+		s.guess = n + 1
+		s.tryAt = now + s.pause
+		n = s.now()
+	}
+	// A bitrate that varies a little changes nothing.
+	measured := s.limit == 0 || s.troubles > 0 || s.looks > 0 || s.held
+	changed := n != s.last && (measured || n < s.last*9/10 || n > s.last*11/10)
 	if changed {
 		s.last = n
 	}
+	s.held = s.looks > 0
 	return s.last, changed
+}
+
+// look measures the way out to the children: what waited for its turn, and by how
+// much the round trip is longer than its least.
+func (s *Session) look() look {
+	l := look{used: s.core.Used()}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := time.Now()
+	for _, n := range s.links {
+		child, wait := false, time.Duration(0)
+		for _, q := range n.data {
+			if q != nil {
+				child = true
+				wait = max(wait, q.waited(now))
+			}
+		}
+		if child {
+			l.children++
+			if wait+p2p.Queueing(n.ctl.Conn()) > pressed {
+				l.behind++
+			}
+		}
+	}
+	return l
 }

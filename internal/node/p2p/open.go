@@ -90,3 +90,14 @@ func RTT(c network.Conn) (time.Duration, bool) {
 	rtt := q.ConnectionStats().SmoothedRTT
 	return rtt, rtt > 0
 }
+
+// Queueing returns by how much a connection's round trip is longer than its
+// least, as QUIC measures it: what waits in the line. 0: it is not known.
+func Queueing(c network.Conn) time.Duration {
+	var q *quic.Conn
+	if !c.As(&q) || q == nil {
+		return 0
+	}
+	s := q.ConnectionStats()
+	return max(0, s.SmoothedRTT-s.MinRTT)
+}
