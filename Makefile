@@ -3,9 +3,10 @@ GOLANGCI_VERSION := v2.15.0
 LINT := bin/golangci-lint-$(GOLANGCI_VERSION)
 ARGS ?=
 FUZZTIME ?= 30s
+SOAK ?= 10m
 
 .DEFAULT_GOAL := help
-.PHONY: build demo test test-real test-virtual lint fmt bench fuzz chaos sim tune clean help
+.PHONY: build demo test test-real test-virtual lint fmt bench fuzz chaos soak sim tune clean help
 
 help: ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
@@ -54,8 +55,11 @@ fuzz: ## fuzz every parser for FUZZTIME
 	    echo "$$p $$f"; go test -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) $$p || exit 1; \
 	  done; done
 
-chaos: ## kill and freeze real processes for a minute
-	BRAIDWAY_CHAOS=full go test -count 1 -timeout 10m -v -run 'TestRelaysDieAndFreeze' ./cmd/peer
+chaos: ## the five transient failures on real processes, for half an hour; prints a table
+	BRAIDWAY_CHAOS=full go test -count 1 -timeout 60m -v $(ARGS) ./internal/chaos
+
+soak: ## 40 real peers that come, die and leave for SOAK=10m: nothing may grow
+	BRAIDWAY_SOAK=$(SOAK) go test -count 1 -timeout 3h -v -run TestSoak ./internal/chaos
 
 sim: build ## run three scenarios in the simulator, shortened; ARGS="--peers 1000 --seed 2"
 	@for s in relay-kill mass-failure flash-crowd; do \

@@ -9,8 +9,9 @@ import (
 
 // DetectorConfig bounds the silence after which a peer is suspect. Zero fields mean the defaults.
 type DetectorConfig struct {
-	// MinBound is the shortest silence that counts; 0 means 100 ms (measured:
-	// best where jitter p99 is at most 30 ms and beacons come every 50 ms).
+	// MinBound is the shortest silence that counts; 0 means 100 ms (docs/tuning.md:
+	// with beacons every 60 ms less changes nothing, and with 150 ms some of those
+	// behind a dead relay miss something).
 	MinBound time.Duration
 	// MaxBound is the longest silence that is borne; 0 means 1 s (the default playout buffer).
 	MaxBound time.Duration

@@ -21,22 +21,25 @@ type Config struct {
 	// Standby follows the stream but takes no children until EvPublish: they
 	// wait, and find all slots free then.
 	Standby bool
-	// Stripes is k, in [1, stream.MaxStripes]; 0 means 4 (measured: k = 1 loses
-	// pictures, k = 8 doubles control traffic).
+	// Stripes is k, in [1, stream.MaxStripes]; 0 means 4 (docs/tuning.md: of those
+	// whose relays die, 2 and 8 keep 98 and 53 % intact, 4 all; 8 doubles control traffic).
 	Stripes int
 	// Slots is the room for children in all stripes together, in [0, 65535].
 	Slots int
 	// MaxChildren bounds the children in any one stripe, in [0, 65535]; 0: only Slots bounds them.
 	MaxChildren int
 	// Reserve is the share of Slots kept for urgent subscribers, in [0, 0.5];
-	// 0 means 0.10 (measured: 0 % and 25 % are both worse when half of all die).
+	// 0 means 0.10 (docs/tuning.md: up to 16 slots it is one, as with 0.05; with
+	// 0.2 trees get deeper and lose 3 % of the intact).
 	Reserve float64
-	// Standbys wanted for each stripe, in [1, 8]; 0 means 3 (measured: 97.6 %
-	// of survivors intact against 81 % with 1, half of 10,000 dead, 2 s buffer).
+	// Standbys wanted for each stripe, in [1, 8]; 0 means 3 (docs/tuning.md: at 200
+	// peers 1 is too few and more than 2 make no difference; a prototype with half
+	// of 10,000 dead had 97.6 % of the survivors intact against 81 % with 1).
 	Standbys int
 	// Beacon is the silence in a stripe after which a parent says where it
-	// stands, in [10ms, 1s]; 0 means 60 ms (measured: 25 ms doubles control
-	// traffic, 100 ms brings false switches).
+	// stands, in [10ms, 1s]; 0 means 60 ms (docs/tuning.md: 25 ms doubles control
+	// traffic and brings 24 false switches an hour in a storm of jitter, with 100 ms
+	// one in twenty behind a dead relay misses something).
 	Beacon time.Duration
 	// Detector bounds the silence after which a parent is suspect.
 	Detector failover.DetectorConfig
@@ -50,8 +53,8 @@ type Config struct {
 	// passive view is 30, and ours also serves for standbys).
 	View int
 	// HedgeShare is the share of received bytes that hedges and repairs may
-	// cost, in [0.001, 1]; 0 means 0.05 (guess, above the 3 % that the whole
-	// overhead may be, since repairs replace bytes that did not come).
+	// cost, in [0.001, 1]; 0 means 0.05 (docs/tuning.md: with 0.03 one in a hundred
+	// behind a dead relay misses something, 0.1 brings no more).
 	HedgeShare float64
 	// Window is the number of recent objects that are kept for children and
 	// repairs, in [64, 1<<20]; 0 means 2048 (25 s at 80 objects a second).

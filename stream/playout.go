@@ -160,6 +160,9 @@ func (p *Playout) Add(now time.Duration, o Parsed) bool {
 		p.stats.Refused++
 		return false
 	}
+	if t.empty() && !t.follows { // the stripes of an old group come at once, but not at the same moment
+		t.grace = now + p.buffer
+	}
 	if rise := t.put(now, o); t == p.cur {
 		p.lag = max(p.lag-rise, 0)
 	}

@@ -137,6 +137,24 @@ func TestAnOldGroupIsPlayedAtOnceAndThenAtItsPace(t *testing.T) {
 	}
 }
 
+// Two seconds of past come at once, but the stripe of the first object a little later.
+func TestAnOldGroupIsStartedAtThoughItsFirstObjectComesLast(t *testing.T) {
+	pl := newPlayer(t, PlayoutConfig{Eager: true})
+	pl.p.Start(1, 0)
+	var first, others []Parsed
+	for seq := range uint64(200) {
+		if seq%4 == 0 {
+			first = append(first, object(seq))
+		} else {
+			others = append(others, object(seq))
+		}
+	}
+	pl.add(5*time.Second, others...)
+	pl.add(5*time.Second+50*ms, first...)
+	pl.rest()
+	pl.expect(seqs(0, 200))
+}
+
 func TestPlaybackStartsAtAGroupsFirstObject(t *testing.T) {
 	pl := newPlayer(t, PlayoutConfig{Buffer: 100 * ms})
 	pl.p.Start(1, 3)

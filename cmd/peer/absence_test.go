@@ -11,13 +11,14 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/braidway/braidway/internal/testnet"
 )
 
 // kill ends a process without a goodbye.
-func (p *process) kill() {
-	p.gone = true
-	_ = p.cmd.Process.Kill()
-	<-p.done
+func kill(p *testnet.Process) {
+	p.Kill()
+	<-p.Done()
 }
 
 // plays waits until the viewer has written so many more bytes to file.
@@ -30,23 +31,23 @@ func plays(t *testing.T, what, file string, more int64) {
 		return 0
 	}
 	had := size()
-	waitFor(t, what, 20*time.Second, func() bool { return size() >= had+more })
+	testnet.WaitFor(t, what, 20*time.Second, func() bool { return size() >= had+more })
 }
 
 // Issue 3, "What must be shown", 3: every DHT node that is not a peer of the
 // stream dies, then a relay; and a newcomer has nothing but the link.
 func TestWithEveryDHTNodeKilledViewersFailOverAndNewcomersJoin(t *testing.T) {
-	var boots []*process
+	var boots []*testnet.Process
 	var bootstrap []string
 	for range 2 {
 		b := start(t, "bootstrap", append([]string{"bootstrap"}, bootstrap...)...)
 		boots = append(boots, b)
-		bootstrap = append(bootstrap, "--bootstrap", b.line(t))
+		bootstrap = append(bootstrap, "--bootstrap", b.Line(t))
 	}
-	input, content := clipFile(t, 24*time.Second)
+	input, content := testnet.Clip(t, 24*time.Second)
 	pub := start(t, "publisher", append([]string{"publish", input, "--max-children", "1"}, bootstrap...)...)
-	link := pub.line(t)
-	var relays []*process
+	link := pub.Line(t)
+	var relays []*testnet.Process
 	for range 4 {
 		relays = append(relays, start(t, "relay", append([]string{"relay", link}, bootstrap...)...))
 	}
@@ -54,37 +55,37 @@ func TestWithEveryDHTNodeKilledViewersFailOverAndNewcomersJoin(t *testing.T) {
 	out := filepath.Join(dir, "out.ts")
 	viewer := start(t, "viewer", append([]string{"play", link, "-o", out, "--no-relay", "--buffer", "3s", "--report", out + ".json"}, bootstrap...)...)
 	for _, p := range append(slices.Clone(relays), viewer) {
-		waitFor(t, p.name+" is ready", 20*time.Second, func() bool { return p.readiness() == 200 })
+		testnet.WaitFor(t, p.Name+" is ready", 20*time.Second, func() bool { return p.Readiness() == 200 })
 	}
 	for _, b := range boots {
-		b.kill()
+		kill(b)
 	}
 	plays(t, "the viewer plays on without a DHT", out, 200_000)
 	busiest, most := relays[0], -1
 	for _, r := range relays {
-		if st, ok := r.state(); ok && len(st.Streams) == 1 && st.Streams[0].Used > most {
+		if st, ok := r.State(); ok && len(st.Streams) == 1 && st.Streams[0].Used > most {
 			busiest, most = r, st.Streams[0].Used
 		}
 	}
 	if most < 1 {
 		t.Fatal("no relay has children")
 	}
-	busiest.kill()
+	kill(busiest)
 	plays(t, "the viewer fails over without a DHT", out, 200_000)
 
 	late := filepath.Join(dir, "late.ts")
 	newcomer := start(t, "newcomer", "play", link, "-o", late, "--buffer", "3s", "--report", late+".json")
-	for _, p := range []*process{viewer, newcomer} {
+	for _, p := range []*testnet.Process{viewer, newcomer} {
 		select {
-		case <-p.done:
-			if p.err != nil {
-				t.Errorf("%s: %v", p.name, p.err)
+		case <-p.Done():
+			if p.Err() != nil {
+				t.Errorf("%s: %v", p.Name, p.Err())
 			}
 		case <-time.After(40 * time.Second):
-			t.Fatalf("%s does not end", p.name)
+			t.Fatalf("%s does not end", p.Name)
 		}
 	}
-	checkOutput(t, "viewer", out, content)
+	testnet.CheckOutput(t, "viewer", out, content)
 	got, err := os.ReadFile(late)
 	if err != nil || len(got) < 50_000 || !bytes.HasSuffix(content, got) {
 		t.Errorf("the newcomer: %d bytes that are not the last ones, %v", len(got), err)
@@ -96,38 +97,38 @@ func TestViewersWaitForAPublisherAndStayWhenItIsKilledAndRestarted(t *testing.T)
 	dir := t.TempDir()
 	key := filepath.Join(dir, "pub.key")
 	boot := start(t, "bootstrap", "bootstrap")
-	bootstrap := []string{"--bootstrap", boot.line(t)}
-	publish := func(name string) *process {
+	bootstrap := []string{"--bootstrap", boot.Line(t)}
+	publish := func(name string) *testnet.Process {
 		return start(t, name, append([]string{"publish", "test:", "--key", key}, bootstrap...)...)
 	}
 	// The link of an earlier day: its address is dead.
 	yesterday := publish("yesterday's publisher")
-	link := yesterday.line(t)
-	yesterday.kill()
+	link := yesterday.Line(t)
+	kill(yesterday)
 	out := filepath.Join(dir, "out.ts")
 	viewer := start(t, "viewer", append([]string{"play", link, "-o", out, "--timeout", "0s"}, bootstrap...)...)
-	if got := viewer.readiness(); got != 503 {
+	if got := viewer.Readiness(); got != 503 {
 		t.Fatalf("readiness %d without a publisher, want 503", got)
 	}
 
 	first := publish("first publisher")
 	plays(t, "the viewer plays when the publisher comes", out, 300_000)
 	epoch := func() uint64 {
-		if st, ok := viewer.state(); ok && len(st.Streams) == 1 {
+		if st, ok := viewer.State(); ok && len(st.Streams) == 1 {
 			return st.Streams[0].Epoch
 		}
 		return 0
 	}
 	before := epoch()
-	first.kill()
+	kill(first)
 	second := publish("second publisher")
-	waitFor(t, "the viewer follows the higher epoch", 30*time.Second, func() bool { return epoch() > before })
+	testnet.WaitFor(t, "the viewer follows the higher epoch", 30*time.Second, func() bool { return epoch() > before })
 	plays(t, "the viewer plays the restarted publisher", out, 300_000)
-	if link2 := second.line(t); link2[:80] != link[:80] {
+	if link2 := second.Line(t); link2[:80] != link[:80] {
 		t.Errorf("another stream: %s and %s", link, link2)
 	}
-	_ = viewer.cmd.Process.Signal(syscall.SIGINT)
-	if <-viewer.done; viewer.err != nil {
-		t.Errorf("the viewer: %v", viewer.err)
+	viewer.Signal(syscall.SIGINT)
+	if <-viewer.Done(); viewer.Err() != nil {
+		t.Errorf("the viewer: %v", viewer.Err())
 	}
 }

@@ -8,10 +8,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"net/url"
 	"os"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -94,8 +96,9 @@ func statusCommand() *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use: "status", Short: "Show how a running peer stands",
-		Long: `Shows the streams of a running peer, and for each stripe its parent, how deep it
-is in the stripe's tree, its standbys and its children.`,
+		Long: `Shows the streams of a running peer, what is out of the ordinary there, and for each
+stripe its parent, how that stands (fed, silent, starved or none), how deep the
+peer is in the stripe's tree, its standbys and its children.`,
 		Example: "  peer status --admin 127.0.0.1:7700\n  peer status --admin 127.0.0.1:7700 --json",
 		Args:    exactly(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -118,21 +121,69 @@ is in the stripe's tree, its standbys and its children.`,
 // short is the end of a peer id, which tells peers apart.
 func short(id string) string { return id[max(0, len(id)-6):] }
 
+func shorts(ids []string) string {
+	names := make([]string, len(ids))
+	for i, id := range ids {
+		names[i] = short(id)
+	}
+	return strings.Join(names, " ")
+}
+
+// remarks are the lines about a stream that go beyond its figures: how it stands
+// with each failure, where there is something to say.
+func remarks(s node.StreamState) (lines []string) {
+	say := func(when bool, format string, args ...any) {
+		if when {
+			lines = append(lines, fmt.Sprintf(format, args...))
+		}
+	}
+	say(!s.Started, "not there yet; tried: %s", s.Waiting)
+	say(s.Standing == node.StandingStandby, "standing by for publisher %s", short(s.Publisher))
+	say(s.Standing == node.StandingFenced, "fenced off: publisher %s has begun a higher epoch", short(s.Publisher))
+	say(s.Standing == node.StandingEnded, "the publication has ended")
+	say(len(s.Heirs) > 0, "standby publishers: %s", shorts(s.Heirs))
+	say(s.Pressed, "children wait behind the uplink: nobody is let in")
+	say(s.Troubles > 0, "slots given up, since children waited for long: %d times", s.Troubles)
+	say(len(s.Refused) > 0, "turned down: %s", byCode(s.Refused))
+	say(len(s.RefusedBy) > 0, "turned down by others: %s", byCode(s.RefusedBy))
+	c := s.Counts
+	say(c.Suspects+c.Switches > 0, "parents that fell silent: %d, came back: %d, were replaced: %d", c.Suspects, c.Cancels, c.Switches)
+	say(c.Pushed > 0, "children asked to move: %d", c.Pushed)
+	say(c.Stalls > 0, "this peer itself was stopped: %d times", c.Stalls)
+	return lines
+}
+
+// byCode lists counts with their codes.
+func byCode(counts map[string]int64) string {
+	var list []string
+	for _, code := range slices.Sorted(maps.Keys(counts)) {
+		list = append(list, fmt.Sprintf("%d %s", counts[code], code))
+	}
+	return strings.Join(list, ", ")
+}
+
 func printState(w io.Writer, st node.State) error {
-	fmt.Fprintf(w, "peer %s, %d connections, %d DHT nodes\n", st.Peer, st.Peers, st.DHT)
+	leaving := ""
+	if st.Draining {
+		leaving = ", draining"
+	}
+	fmt.Fprintf(w, "peer %s, %d connections, %d DHT nodes%s\n", st.Peer, st.Peers, st.DHT, leaving)
 	for _, s := range st.Streams {
 		fmt.Fprintf(w, "\nstream %s: %s, epoch %d, position %d of %d, %d of %d slots used\n", s.ID, s.Role, s.Epoch, s.Position, s.Edge, s.Used, s.Slots)
+		for _, line := range remarks(s) {
+			fmt.Fprintf(w, "  %s\n", line)
+		}
 		t := tabwriter.NewWriter(w, 2, 8, 2, ' ', 0)
-		fmt.Fprintln(t, "STRIPE\tPARENT\tDEPTH\tSTANDBYS\tCHILDREN")
+		fmt.Fprintln(t, "STRIPE\tPARENT\tSTATE\tDEPTH\tSTANDBYS\tCHILDREN")
 		for _, v := range s.Stripes {
-			list := func(ids []string) string {
-				names := make([]string, len(ids))
-				for i, id := range ids {
-					names[i] = short(id)
-				}
-				return strings.Join(names, " ")
+			state, standbys := v.State, shorts(v.Standbys)
+			if v.Silence > 0 {
+				state = fmt.Sprintf("%s %.0f ms", state, v.Silence)
 			}
-			fmt.Fprintf(t, "%d\t%s\t%d\t%s\t%s\n", v.Stripe, short(v.Parent), len(v.Path), list(v.Standbys), list(v.Children))
+			if v.Lacking {
+				standbys = "lacking"
+			}
+			fmt.Fprintf(t, "%d\t%s\t%s\t%d\t%s\t%s\n", v.Stripe, short(v.Parent), state, len(v.Path), standbys, shorts(v.Children))
 		}
 		if err := t.Flush(); err != nil {
 			return err

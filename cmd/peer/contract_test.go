@@ -5,6 +5,7 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -19,6 +20,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/braidway/braidway/internal/node"
+	"github.com/braidway/braidway/internal/testnet"
 )
 
 // someLink is a valid link of a stream that nobody publishes.
@@ -159,32 +161,16 @@ func TestEveryCommandHasHelpWithExamples(t *testing.T) {
 	})
 }
 
-// readiness is the status of /readyz; 0: no answer.
-func (p *process) readiness() int {
-	if _, ok := p.state(); !ok {
-		return 0
-	}
-	res, err := http.Get("http://" + p.addr + "/readyz")
-	if err != nil {
-		return 0
-	}
-	_ = res.Body.Close()
-	if res.StatusCode == http.StatusServiceUnavailable && res.Header.Get("Retry-After") == "" {
-		return -1
-	}
-	return res.StatusCode
-}
-
 func TestAPeerIsReadyThenDrainedAndItsChildrenStay(t *testing.T) {
 	file, err := binary()
 	if err != nil {
 		t.Fatal(err)
 	}
 	pub := start(t, "publisher", "publish", "test:", "--max-children", "1")
-	link := pub.line(t)
+	link := pub.Line(t)
 	alone := start(t, "relay of nothing", "relay", someLink)
-	alone.line(t)
-	if got := alone.readiness(); got != 503 {
+	alone.Line(t)
+	if got := alone.Readiness(); got != 503 {
 		t.Errorf("a relay without its stream has readiness %d, want 503 with Retry-After", got)
 	}
 	one := start(t, "relay one", "relay", link)
@@ -192,10 +178,10 @@ func TestAPeerIsReadyThenDrainedAndItsChildrenStay(t *testing.T) {
 	dir := t.TempDir()
 	out, report := filepath.Join(dir, "out.ts"), filepath.Join(dir, "r.json")
 	viewer := start(t, "viewer", "play", link, "-o", out, "--no-relay", "--report", report)
-	for _, p := range []*process{pub, one, two, viewer} {
-		waitFor(t, p.name+" is ready", 20*time.Second, func() bool { return p.readiness() == 200 })
+	for _, p := range []*testnet.Process{pub, one, two, viewer} {
+		testnet.WaitFor(t, p.Name+" is ready", 20*time.Second, func() bool { return p.Readiness() == 200 })
 	}
-	page, err := http.NewRequest(http.MethodPost, "http://"+one.addr+"/api/v1/drain", nil)
+	page, err := http.NewRequest(http.MethodPost, "http://"+one.Admin()+"/api/v1/drain", nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -203,51 +189,51 @@ func TestAPeerIsReadyThenDrainedAndItsChildrenStay(t *testing.T) {
 	if res, err := http.DefaultClient.Do(page); err != nil || res.Body.Close() != nil || res.StatusCode != http.StatusForbidden {
 		t.Errorf("a page of another site may drain the peer: %v, %v", res, err)
 	}
-	raw, err := exec.Command(file, "status", "--json", "--admin", one.addr).Output()
+	raw, err := exec.Command(file, "status", "--json", "--admin", one.Admin()).Output()
 	var st node.State
 	if err != nil || json.Unmarshal(raw, &st) != nil || len(st.Streams) != 1 || len(st.Streams[0].Stripes) != 4 {
 		t.Fatalf("status --json: %v: %s", err, raw)
 	}
-	table, err := exec.Command(file, "status", "--admin", "http://"+one.addr).Output()
+	table, err := exec.Command(file, "status", "--admin", "http://"+one.Admin()).Output()
 	if err != nil || !strings.Contains(string(table), st.Streams[0].ID) || !strings.Contains(string(table), "PARENT") {
 		t.Fatalf("status: %v: %s", err, table)
 	}
-	said, err := exec.Command(file, "drain", "--admin", one.addr).CombinedOutput()
+	said, err := exec.Command(file, "drain", "--admin", one.Admin()).CombinedOutput()
 	if err != nil || !strings.HasPrefix(string(said), "draining\n") || !strings.HasSuffix(string(said), "left\n") {
 		t.Errorf("drain: %v: %s", err, said)
 	}
 	select {
-	case <-one.done:
-		if one.err != nil {
-			t.Errorf("the drained relay: %v", one.err)
+	case <-one.Done():
+		if one.Err() != nil {
+			t.Errorf("the drained relay: %v", one.Err())
 		}
 	case <-time.After(10 * time.Second):
 		t.Error("the drained relay does not end")
 	}
 	before, _ := os.Stat(out)
-	waitFor(t, "the viewer plays on", 10*time.Second, func() bool {
+	testnet.WaitFor(t, "the viewer plays on", 10*time.Second, func() bool {
 		now, err := os.Stat(out)
 		return err == nil && now.Size() > before.Size()+200_000
 	})
-	_ = viewer.cmd.Process.Signal(syscall.SIGTERM)
-	<-viewer.done
+	viewer.Signal(syscall.SIGTERM)
+	<-viewer.Done()
 	var r map[string]any
-	if b, err := os.ReadFile(report); viewer.err != nil || err != nil || json.Unmarshal(b, &r) != nil || r["continuity"] != 1.0 || r["stalls"] != 0.0 {
-		t.Errorf("%v, %v, report %v", viewer.err, err, r)
+	if b, err := os.ReadFile(report); viewer.Err() != nil || err != nil || json.Unmarshal(b, &r) != nil || r["continuity"] != 1.0 || r["stalls"] != 0.0 {
+		t.Errorf("%v, %v, report %v", viewer.Err(), err, r)
 	}
 }
 
 func TestASignalWritesTheReportWithWhatWasMeasuredOnly(t *testing.T) {
 	report := filepath.Join(t.TempDir(), "r.json")
 	p := start(t, "viewer of nothing", "play", someLink, "--report", report, "--timeout", "0s")
-	if got := p.readiness(); got != 503 {
+	if got := p.Readiness(); got != 503 {
 		t.Errorf("readiness %d, want 503", got)
 	}
-	_ = p.cmd.Process.Signal(syscall.SIGINT)
-	<-p.done
+	p.Signal(syscall.SIGINT)
+	<-p.Done()
 	b, err := os.ReadFile(report)
-	if p.err != nil || err != nil {
-		t.Fatal(p.err, err)
+	if p.Err() != nil || err != nil {
+		t.Fatal(p.Err(), err)
 	}
 	var r map[string]any
 	if err := json.Unmarshal(b, &r); err != nil {
@@ -264,16 +250,24 @@ func TestASignalWritesTheReportWithWhatWasMeasuredOnly(t *testing.T) {
 }
 
 func TestASecondSignalEndsAPeerAtOnce(t *testing.T) {
-	pub := start(t, "publisher", "publish", "test:", "--drain-timeout", "1m")
-	viewer := start(t, "viewer", "play", pub.line(t), "-o", os.DevNull)
-	waitFor(t, "the viewer plays", 20*time.Second, func() bool { return viewer.readiness() == 200 })
-	_ = pub.cmd.Process.Signal(syscall.SIGTERM) // its only child has nowhere to go
-	waitFor(t, "the publisher drains", 10*time.Second, func() bool { return pub.readiness() == 503 })
+	pub := start(t, "publisher", "publish", "test:", "--max-children", "1")
+	link := pub.Line(t)
+	relay := start(t, "relay", "relay", link, "--drain-timeout", "1m")
+	testnet.WaitFor(t, "the relay is ready", 20*time.Second, func() bool { return relay.Readiness() == 200 })
+	viewer := start(t, "viewer", "play", link, "-o", os.DevNull)
+	testnet.WaitFor(t, "the viewer plays from the relay", 20*time.Second, func() bool {
+		st, ok := relay.Stream()
+		return ok && st.Used > 0 && viewer.Readiness() == 200
+	})
+	pub.Freeze() // the viewer has nowhere to go
+	relay.Signal(syscall.SIGTERM)
+	testnet.WaitFor(t, "the relay drains", 10*time.Second, func() bool { return relay.Readiness() == 503 })
 	again := time.Now()
-	_ = pub.cmd.Process.Signal(syscall.SIGTERM)
-	<-pub.done
-	if d := time.Since(again); d > 2*time.Second || pub.cmd.ProcessState.ExitCode() != exitFailed {
-		t.Errorf("ended after %v with %v", d, pub.cmd.ProcessState)
+	relay.Signal(syscall.SIGTERM)
+	<-relay.Done()
+	var exit *exec.ExitError
+	if d := time.Since(again); d > 2*time.Second || !errors.As(relay.Err(), &exit) || exit.ExitCode() != exitFailed {
+		t.Errorf("ended after %v with %v", d, relay.Err())
 	}
 }
 
@@ -294,7 +288,7 @@ func TestStandardOutputIsTheStreamAndNothingElse(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = pub.Process.Kill(); _ = pub.Wait() })
-	waitFor(t, "the link file", 10*time.Second, func() bool { _, err := os.Stat(linkFile); return err == nil })
+	testnet.WaitFor(t, "the link file", 10*time.Second, func() bool { _, err := os.Stat(linkFile); return err == nil })
 	link, err := os.ReadFile(linkFile)
 	if err != nil {
 		t.Fatal(err)

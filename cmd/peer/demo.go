@@ -1,7 +1,11 @@
 package main
 
+// This file answers: of which peers does the demo consist, and when does what
+// happen to them?
+
 import (
 	"context"
+	"crypto/ed25519"
 	"errors"
 	"fmt"
 	"io"
@@ -10,6 +14,7 @@ import (
 	"net/http"
 	"os"
 	"slices"
+	"strconv"
 	"sync"
 	"time"
 
@@ -20,13 +25,13 @@ import (
 	"github.com/braidway/braidway/internal/node"
 	"github.com/braidway/braidway/internal/node/p2p"
 	"github.com/braidway/braidway/internal/web"
-	"github.com/braidway/braidway/overlay"
+	"github.com/braidway/braidway/stream"
 )
 
 const (
-	// demoSettle is how long the first viewers get before the first death.
+	// demoSettle is how long the first viewers get before the first event.
 	demoSettle = 4 * time.Second
-	// demoWatch is for how long after a death gaps are put down to it.
+	// demoWatch is for how long after an event gaps are put down to it.
 	demoWatch = 2 * time.Second
 	// demoUpload gives every peer room for about three copies of the clip, so
 	// that the trees have depth.
@@ -36,16 +41,19 @@ const (
 func demoCommand() *cobra.Command {
 	set := &settings{}
 	var d demo
-	var httpAddr, report string
+	var httpAddr, report, scenario string
 	cmd := &cobra.Command{
 		Use:   "demo",
 		Short: "Show it all on this machine: a stream, its viewers, and deaths that nobody sees",
 		Long: `Runs a publisher of the embedded test video and viewers that relay it, each a
-peer with its own host on real sockets, and a real DHT. Every --kill-every the
-relay with most children dies without a goodbye (its packets stop, as when a
-cable is cut) and a fresh peer joins. The table shows what each death cost.`,
-		Example: "  peer demo\n  peer demo --duration 40s --kill-every 5s --report r.json",
-		Args:    exactly(),
+peer with its own host on real sockets, and a real DHT. Every --kill-every a
+transient failure strikes, and the table shows what it cost the viewers:
+
+` + describeScenarios() + `
+One event ends before the next begins, so that long ones come less often.`,
+		Example: "  peer demo\n  peer demo --scenario publisher\n  peer demo --scenario drain --peers 20 --kill-every 3s\n" +
+			"  peer demo --duration 40s --kill-every 5s --report r.json",
+		Args: exactly(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			switch {
 			case d.peers < 4 || d.peers > 200:
@@ -54,6 +62,9 @@ cable is cut) and a fresh peer joins. The table shows what each death cost.`,
 				return set.from.outside("kill-every", d.every, "0s (never) or 1s and more")
 			case d.duration < 0:
 				return set.from.outside("duration", d.duration, "0s (no end) and more")
+			}
+			if d.scenario = findScenario(scenario); d.scenario == nil {
+				return set.from.outside("scenario", strconv.Quote(scenario), scenarioNames())
 			}
 			if err := checkReport(report); err != nil {
 				return err
@@ -67,7 +78,8 @@ cable is cut) and a fresh peer joins. The table shows what each death cost.`,
 	}
 	f := cmd.Flags()
 	f.IntVar(&d.peers, "peers", 12, "peers, the publisher among them, 4 to 200")
-	f.DurationVar(&d.every, "kill-every", 5*time.Second, "pace of deaths; 0s: nobody dies")
+	f.DurationVar(&d.every, "kill-every", 5*time.Second, "pace of what happens; 0s: nothing does")
+	f.StringVar(&scenario, "scenario", demoScenarios[0].name, "`NAME` of what happens: "+scenarioNames())
 	f.DurationVar(&d.duration, "duration", 0, "end after so long (default: runs until stopped)")
 	f.StringVar(&httpAddr, "http", "127.0.0.1:8080", "`ADDR` to watch the stream on; off to disable")
 	f.StringVar(&report, "report", "", "`FILE` for the summary (JSON)")
@@ -81,20 +93,36 @@ type demo struct {
 	peers    int
 	every    time.Duration
 	duration time.Duration
+	scenario *demoScenario
 	log      *slog.Logger
 
-	boot    *node.Node
-	pubNode *node.Node
-	pub     *node.Publication
-	began   time.Time
-	live    *web.Live
+	key   ed25519.PrivateKey // the stream's
+	boot  *node.Node
+	began time.Time
+	live  *web.Live
+	tasks sync.WaitGroup // that find out what events cost
 
 	mu      sync.Mutex
+	active  *demoPublisher
+	standby *demoPublisher // nil: there is none
 	viewers []*demoViewer
-	made    int
-	kills   int
-	gaps    []float64 // ms, of viewers touched by a death
-	last    string    // what the last death cost
+	made    int // viewers so far
+	terms   int // publishers so far
+	count   int // events so far
+	events  []*demoEvent
+	gaps    []float64 // ms, of viewers touched by an event
+	returns []float64 // ms, of the others when a frozen relay came back
+	starts  []float64 // ms, of those who came in crowds
+	failed  int       // of these, had no picture in time
+}
+
+// demoPublisher publishes the stream, or stands by to.
+type demoPublisher struct {
+	name  string
+	node  *node.Node
+	pub   *node.Publication
+	fault *p2p.Fault
+	stop  context.CancelFunc // ends its input
 }
 
 // demoViewer is one viewer that relays.
@@ -105,10 +133,18 @@ type demoViewer struct {
 	player  *node.Player
 	fault   *p2p.Fault
 	began   time.Time
-	cost    string // of the last death
 	cancel  context.CancelFunc
 	done    chan struct{}
+
+	// Guarded by the demo's mu.
+	cost     string // of the last event
+	aside    string // why its own picture is not counted; "": it is
+	forgiven uint64 // objects that it missed while it was aside
 }
+
+// missed returns how many objects the viewer missed while it was counted; the
+// demo's mu is held.
+func (v *demoViewer) missed() uint64 { return v.player.Stats().Missed - v.forgiven }
 
 func (d *demo) run(ctx context.Context, httpAddr, report string) error {
 	if d.duration > 0 {
@@ -138,12 +174,13 @@ func (d *demo) run(ctx context.Context, httpAddr, report string) error {
 	return d.finish(report)
 }
 
-func (d *demo) newNode(fault *p2p.Fault) (*node.Node, error) {
+// newNode starts a host in the DHT. maxChildren is node.Config's.
+func (d *demo) newNode(fault *p2p.Fault, maxChildren int) (*node.Node, error) {
 	key, err := newIdentity()
 	if err != nil {
 		return nil, err
 	}
-	cfg := node.Config{NoMDNS: true, UploadLimit: demoUpload, Log: d.log,
+	cfg := node.Config{NoMDNS: true, UploadLimit: demoUpload, MaxChildren: maxChildren, Log: d.log,
 		Host: p2p.HostConfig{Key: key, Listen: []string{"/ip4/127.0.0.1/udp/0/quic-v1"}, Version: version(), AllowLoopback: true, Fault: fault},
 		DHT:  p2p.DHTConfig{Mode: p2p.ModeServer}}
 	if d.boot != nil {
@@ -152,20 +189,18 @@ func (d *demo) newNode(fault *p2p.Fault) (*node.Node, error) {
 	return node.New(cfg)
 }
 
-// start brings up the DHT, the publisher and the first viewers.
+// start brings up the DHT, the publisher, the first viewers and the standby.
 func (d *demo) start(ctx context.Context) error {
 	var err error
-	if d.boot, err = d.newNode(nil); err != nil {
+	if d.key, err = newIdentity(); err != nil {
 		return err
 	}
-	if d.pubNode, err = d.newNode(nil); err != nil {
+	if d.boot, err = d.newNode(nil, 0); err != nil {
 		return err
 	}
-	d.pub, err = d.pubNode.Publish(ctx, node.PublishConfig{Name: "demo", ContentType: "video/mp2t", Bitrate: media.ClipBitrate(), Align: media.PacketSize})
-	if err != nil {
+	if d.active, err = d.publish(ctx, false); err != nil {
 		return err
 	}
-	go func() { _ = media.Copy(ctx, media.NewCutter(d.pub), media.NewTestSource()) }()
 	for range d.peers - 1 {
 		if _, err := d.add(ctx); err != nil {
 			return err
@@ -180,14 +215,53 @@ func (d *demo) start(ctx context.Context) error {
 			return notFoundError{fmt.Errorf("viewer %s did not find the stream; tried: %s", v.name, v.session.Tried())}
 		}
 	}
-	return nil
+	if d.scenario.standby {
+		d.standby, err = d.publish(ctx, true)
+	}
+	return err
+}
+
+// publish starts a publisher of the stream, or a standby for the one that there is.
+func (d *demo) publish(ctx context.Context, standby bool) (*demoPublisher, error) {
+	p := &demoPublisher{name: "pub", fault: &p2p.Fault{}}
+	if d.terms++; d.terms > 1 {
+		p.name += strconv.Itoa(d.terms)
+	}
+	var err error
+	if p.node, err = d.newNode(p.fault, d.scenario.slots); err != nil {
+		return nil, err
+	}
+	p.pub, err = p.node.Publish(ctx, node.PublishConfig{Name: "demo", ContentType: "video/mp2t", Bitrate: media.ClipBitrate(), Align: media.PacketSize,
+		Key: d.key, Standby: standby})
+	if err != nil {
+		return nil, errors.Join(err, p.node.Close())
+	}
+	ctx, p.stop = context.WithCancel(ctx)
+	// In step with the other publisher's, which this one may have to go on with.
+	go func() { _ = media.Copy(ctx, media.NewCutter(p.pub), media.NewTestSourceAt(time.Now())) }()
+	return p, nil
+}
+
+// publishers returns who publishes, and who stands by.
+func (d *demo) publishers() (active, standby *demoPublisher) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.active, d.standby
 }
 
 // add starts one viewer. It gets the link without addresses: it must find the
 // publisher through the DHT.
 func (d *demo) add(ctx context.Context) (*demoViewer, error) {
+	p, _ := d.publishers()
+	link := p.pub.Link()
+	link.Addrs = nil
+	return d.join(ctx, link, "")
+}
+
+// join starts one viewer with a link. aside is demoViewer's.
+func (d *demo) join(ctx context.Context, link stream.Link, aside string) (*demoViewer, error) {
 	fault := &p2p.Fault{}
-	n, err := d.newNode(fault)
+	n, err := d.newNode(fault, 0)
 	if err != nil {
 		return nil, err
 	}
@@ -200,14 +274,12 @@ func (d *demo) add(ctx context.Context) (*demoViewer, error) {
 	}
 	d.mu.Unlock()
 	player := node.NewPlayer(out, time.Second)
-	link := d.pub.Link()
-	link.Addrs = nil
 	s, err := n.Join(link, node.SessionConfig{Role: node.RoleViewer, Observer: player})
 	if err != nil {
 		return nil, errors.Join(err, n.Close())
 	}
 	player.Attach(s)
-	v := &demoViewer{name: name, node: n, session: s, player: player, fault: fault, began: time.Now(), done: make(chan struct{})}
+	v := &demoViewer{name: name, node: n, session: s, player: player, fault: fault, began: time.Now(), aside: aside, done: make(chan struct{})}
 	runCtx, cancel := context.WithCancel(ctx)
 	v.cancel = cancel
 	go func() {
@@ -226,110 +298,72 @@ func (d *demo) all() []*demoViewer {
 	return slices.Clone(d.viewers)
 }
 
-// loop kills, adds and shows until ctx ends.
+// loop lets things happen and shows them until ctx ends.
 func (d *demo) loop(ctx context.Context) {
+	defer d.tasks.Wait()
 	show := time.NewTicker(time.Second)
 	defer show.Stop()
 	var next time.Time
 	if d.every > 0 {
 		next = time.Now().Add(min(demoSettle, d.every))
 	}
+	// An event takes room; of the first its main cost is enough to see.
+	room := demoWatch
+	var over chan struct{} // of the event that is on
 	for {
 		var due <-chan time.Time
-		// The last death must leave time to see what it cost.
-		if !next.IsZero() && (d.duration == 0 || next.Add(demoWatch).Before(d.began.Add(d.duration))) {
+		// The last event must leave time to see what it cost.
+		if over == nil && !next.IsZero() && (d.duration == 0 || next.Add(room).Before(d.began.Add(d.duration))) {
 			due = time.After(time.Until(next))
 		}
 		select {
 		case <-due:
-			next = next.Add(d.every)
-			d.kill(ctx)
-			if _, err := d.add(ctx); err != nil && ctx.Err() == nil {
-				d.log.Error("a fresh peer did not start", "err", err)
+			next, room = next.Add(d.every), d.scenario.lasts
+			done := make(chan struct{})
+			over = done
+			go func() {
+				defer close(done)
+				d.scenario.play(d, ctx)
+			}()
+		case <-over:
+			over = nil
+			// What a long event cost is seen before the next one begins.
+			if seen := time.Now().Add(min(d.every, demoWatch)); next.Before(seen) {
+				next = seen
 			}
 		case <-show.C:
 			d.show()
 		case <-ctx.Done():
+			if over != nil {
+				<-over
+			}
 			return
 		}
 	}
 }
 
-// kill cuts the busiest relay off, the viewer of the page excepted, and puts
-// what follows down to it.
-func (d *demo) kill(ctx context.Context) {
-	var victim *demoViewer
-	most := -1
-	snaps := map[*demoViewer]overlay.Snapshot{}
-	for i, v := range d.all() {
-		snap, ok := v.session.Snapshot()
-		if !ok {
-			continue
-		}
-		snaps[v] = snap
-		if snap.Used > most && (i > 0 || d.live == nil) {
-			victim, most = v, snap.Used
-		}
-	}
-	if victim == nil {
-		return
-	}
-	var touched []*demoViewer
-	id := victim.session.Self()
-	for _, v := range d.all() {
-		if v != victim && slices.ContainsFunc(snaps[v].Stripes, func(s overlay.StripeSnapshot) bool { return slices.Contains(s.Path, id) }) {
-			touched = append(touched, v)
-		}
-	}
-	victim.fault.Cut()
-	at := time.Now()
-	d.mu.Lock()
-	d.kills++
-	d.viewers = slices.DeleteFunc(d.viewers, func(v *demoViewer) bool { return v == victim })
-	d.last = fmt.Sprintf("%s died with %d children, %d viewers behind it", victim.name, most, len(touched))
-	d.mu.Unlock()
-	victim.cancel()
-	go func() {
-		select {
-		case <-time.After(demoWatch):
-		case <-ctx.Done():
-		}
-		d.mu.Lock()
-		for _, v := range d.viewers {
-			v.cost = ""
-		}
-		worst := 0.0
-		for _, v := range touched {
-			if !slices.Contains(d.viewers, v) {
-				continue // died since
-			}
-			from := at.Sub(v.began)
-			g := v.player.GapBetween(from, from+demoWatch, true)
-			ms := float64(g.Microseconds()) / 1000
-			v.cost = fmt.Sprintf("%.0f ms", ms)
-			worst = max(worst, ms)
-			d.gaps = append(d.gaps, ms)
-		}
-		d.last += fmt.Sprintf(": longest gap %.0f ms", worst)
-		d.mu.Unlock()
-		_ = victim.node.Close()
-	}()
+// close ends the viewer at once.
+func (v *demoViewer) close() {
+	v.cancel()
+	<-v.done
+	_ = v.node.Close()
 }
 
 // close ends all peers.
 func (d *demo) close() {
 	var wg sync.WaitGroup
 	for _, v := range d.all() {
-		wg.Go(func() {
-			v.cancel()
-			<-v.done
-			_ = v.node.Close()
-		})
+		wg.Go(v.close)
 	}
 	wg.Wait()
-	for _, n := range []*node.Node{d.pubNode, d.boot} {
-		if n != nil {
-			_ = n.Close()
+	active, standby := d.publishers()
+	for _, p := range []*demoPublisher{active, standby} {
+		if p != nil {
+			p.stop()
+			_ = p.node.Close()
 		}
+	}
+	if d.boot != nil {
+		_ = d.boot.Close()
 	}
 }

@@ -18,6 +18,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/braidway/braidway/internal/testnet"
 	"github.com/braidway/braidway/measure"
 	"github.com/braidway/braidway/sim"
 )
@@ -241,7 +242,7 @@ func TestASignalEndsASimulationWithAPartialReport(t *testing.T) {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	waitFor(t, "the run", 10*time.Second, func() bool { st, err := os.Stat(trace); return err == nil && st.Size() > 0 })
+	testnet.WaitFor(t, "the run", 10*time.Second, func() bool { st, err := os.Stat(trace); return err == nil && st.Size() > 0 })
 	_ = cmd.Process.Signal(syscall.SIGINT)
 	_ = cmd.Wait()
 	if m := asMap(t, out.String()); cmd.ProcessState.ExitCode() != exitFailed || m["partial"] != true || !strings.Contains(said.String(), "stopped at") {

@@ -15,8 +15,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
-
-	"github.com/braidway/braidway/overlay"
 )
 
 // AdminConfig says where the admin API listens.
@@ -162,6 +160,15 @@ var (
 	descSlots    = prometheus.NewDesc("braidway_slots", "Room for children in all stripes together.", []string{"stream"}, nil)
 	descNbrs     = prometheus.NewDesc("braidway_neighbours", "Peers with an open exchange.", []string{"stream"}, nil)
 	descPosition = prometheus.NewDesc("braidway_position", "Seq below which everything was received or given up.", []string{"stream"}, nil)
+	descEpoch    = prometheus.NewDesc("braidway_epoch", "Publisher's term that is followed, or 0.", []string{"stream"}, nil)
+	descStarted  = prometheus.NewDesc("braidway_started", "1: the stream is there; 0: it is waited for.", []string{"stream"}, nil)
+	descStripes  = prometheus.NewDesc("braidway_stripes", "Stripes by how their parent stands: fed, silent, starved, none.", []string{"stream", "state"}, nil)
+	descRefused  = prometheus.NewDesc("braidway_refused_total", "Subscriptions and objects of pulls that were refused, by code; received: to this peer.", []string{"stream", "kind", "code", "direction"}, nil)
+	descPressed  = prometheus.NewDesc("braidway_uplink_pressed", "1: children wait behind the uplink, and nobody is let in.", []string{"stream"}, nil)
+	descTroubles = prometheus.NewDesc("braidway_slot_troubles_total", "How often slots were given up, since children waited for long.", []string{"stream"}, nil)
+	descStanding = prometheus.NewDesc("braidway_publisher", "1 for how a publisher stands: active, standby, fenced, ended.", []string{"stream", "standing"}, nil)
+	descHeirs    = prometheus.NewDesc("braidway_standby_publishers", "Standbys of this publisher.", []string{"stream"}, nil)
+	descDraining = prometheus.NewDesc("braidway_draining", "1: the peer is leaving.", nil, nil)
 	descEvents   = prometheus.NewDesc("braidway_events_total", "Trace events, by kind.", []string{"event"}, nil)
 	descDHT      = prometheus.NewDesc("braidway_dht_nodes", "Nodes in the DHT's routing table.", nil, nil)
 	descPeers    = prometheus.NewDesc("braidway_connected_peers", "Open libp2p connections.", nil, nil)
@@ -180,10 +187,9 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	}
 	gauge(descDHT, float64(c.n.dht.Size()))
 	gauge(descPeers, float64(c.n.connectedPeers()))
-	for t := range c.n.traces.by {
-		if name := overlay.Trace(t).String(); name != "unknown" {
-			counter(descEvents, c.n.traces.by[t].Load(), name)
-		}
+	gauge(descDraining, one(c.n.Draining()))
+	for name, n := range c.n.traces {
+		counter(descEvents, n.Load(), name)
 	}
 	for _, s := range c.n.Sessions() {
 		id := s.id.String()
@@ -196,11 +202,46 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 		counter(descRejected, s.count.rejected.Load(), id, "object")
 		counter(descRejected, s.count.malformed.Load(), id, "message")
 		counter(descDropped, s.count.dropped.Load(), id)
-		if snap, ok := s.Snapshot(); ok {
-			gauge(descChildren, float64(snap.Used), id)
-			gauge(descSlots, float64(snap.Slots), id)
-			gauge(descNbrs, float64(len(snap.Neighbours)), id)
-			gauge(descPosition, float64(snap.Position), id)
+		for direction, r := range map[string]*refusals{"sent": &s.count.refused, "received": &s.count.refusedBy} {
+			for _, code := range subscriptionCodes {
+				counter(descRefused, r.subscriptions[code].Load(), id, "subscription", code.String(), direction)
+			}
+			for _, code := range objectCodes {
+				counter(descRefused, r.objects[code].Load(), id, "object", code.String(), direction)
+			}
+		}
+		if s.pub != nil {
+			standing, heirs := s.pub.standing()
+			for _, name := range standings {
+				gauge(descStanding, one(name == standing), id, name)
+			}
+			gauge(descHeirs, float64(len(heirs)), id)
+		}
+		snap, ok := s.inside()
+		gauge(descStarted, one(snap.Started), id)
+		if !ok {
+			continue
+		}
+		gauge(descChildren, float64(snap.Used), id)
+		gauge(descSlots, float64(snap.Slots), id)
+		gauge(descPressed, one(snap.pressed), id)
+		counter(descTroubles, int64(snap.troubles), id)
+		gauge(descNbrs, float64(len(snap.Neighbours)), id)
+		gauge(descPosition, float64(snap.Position), id)
+		gauge(descEpoch, float64(snap.Epoch), id)
+		stripes := make(map[string]int)
+		for i := range snap.Stripes {
+			stripes[stripeState(&snap.Stripes[i])]++
+		}
+		for _, state := range stripeStates {
+			gauge(descStripes, float64(stripes[state]), id, state)
 		}
 	}
+}
+
+func one(yes bool) float64 {
+	if yes {
+		return 1
+	}
+	return 0
 }

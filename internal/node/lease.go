@@ -17,8 +17,10 @@ import (
 	"context"
 	"crypto/ed25519"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"slices"
 	"sync"
 	"time"
@@ -299,6 +301,7 @@ func (p *Publication) addHeir(h *heir) bool {
 	p.node.host.Protect(h.peer, "lease")
 	p.nameHeir()
 	p.log.Info("a standby publisher follows", "peer", h.peer)
+	p.session.emit(TraceEvent{Event: eventHeir, Peer: h.peer.String(), Epoch: p.epoch})
 	return true
 }
 
@@ -308,6 +311,7 @@ func (p *Publication) removeHeir(h *heir) {
 	close(h.gone)
 	p.heirs = slices.DeleteFunc(p.heirs, func(o *heir) bool { return o == h })
 	p.node.host.Unprotect(h.peer, "lease")
+	p.session.emit(TraceEvent{Event: eventHeirGone, Peer: h.peer.String(), Epoch: p.epoch})
 	if !p.leaving { // else the children are on their way to it
 		p.nameHeir()
 	}
@@ -323,14 +327,23 @@ func (p *Publication) nameHeir() {
 	go s.post(item{ev: ev})
 }
 
-// standing reports whether this publisher stands by, and who stands by for it.
-func (p *Publication) standing() (standby bool, heirs []string) {
+// standing reports how this publisher stands, and who stands by for it.
+func (p *Publication) standing() (standing string, heirs []string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, h := range p.heirs {
 		heirs = append(heirs, h.peer.String())
 	}
-	return p.builder == nil && p.err == nil, heirs
+	var fenced *FencedError
+	switch {
+	case errors.As(p.err, &fenced):
+		return StandingFenced, heirs
+	case p.err != nil:
+		return StandingEnded, heirs
+	case p.builder == nil:
+		return StandingStandby, heirs
+	}
+	return StandingActive, heirs
 }
 
 // handOver lets a standby go on, and waits until it does; without one it does nothing.
@@ -347,6 +360,7 @@ func (p *Publication) handOver(ctx context.Context) {
 		return
 	}
 	p.log.Info("the standby publisher is asked to take over", "peer", h.peer)
+	p.session.emit(TraceEvent{Event: eventRelease, Peer: h.peer.String(), Epoch: p.epoch})
 	select {
 	case <-p.fenced:
 	case <-time.After(handOverTime):
@@ -433,7 +447,7 @@ type leaseWatch struct {
 	mu    sync.Mutex
 	began time.Time
 	lease failover.Lease
-	ended bool // the publisher ended the stream: there is nothing to take over
+	endOf uint64 // the epoch in which the publisher ended the stream; 0: it did not
 }
 
 func newLeaseWatch() *leaseWatch { return &leaseWatch{began: time.Now(), lease: failover.NewLease(0)} }
@@ -454,7 +468,7 @@ func (l *leaseWatch) release() {
 func (l *leaseWatch) over() (turn, ended bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.lease.Check(time.Since(l.began)), l.ended
+	return l.lease.Check(time.Since(l.began)), l.endOf != 0
 }
 
 // Started implements Observer.
@@ -468,7 +482,12 @@ func (l *leaseWatch) Delivered(_ time.Duration, o *stream.Parsed) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.lease.Alive(time.Since(l.began))
-	l.ended = o.Flags == stream.FlagEnd
+	switch {
+	case o.Flags == stream.FlagEnd:
+		l.endOf = o.Epoch
+	case o.Epoch > l.endOf: // of the same epoch, others may come after it
+		l.endOf = 0
+	}
 }
 
 // follow keeps a lease stream to the publisher open and notes what it brings,
@@ -522,7 +541,7 @@ func (p *Publication) tellOld(ctx context.Context, old holder) {
 			pause = 10 * tellEvery // it may not have read it
 		}
 		select {
-		case <-time.After(pause):
+		case <-time.After(pause/2 + rand.N(pause)):
 		case <-ctx.Done():
 			return
 		}

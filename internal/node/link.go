@@ -179,6 +179,7 @@ func (s *Session) dialAs(ctx context.Context, p peer.ID, proto protocol.ID) (l *
 	switch body[0] {
 	case welcomeYes:
 	case welcomeNotYet:
+		s.emit(TraceEvent{Event: eventRefused, Peer: p.String(), Code: overlay.CodeNotYet.String()})
 		return nil, nil, errNotYet
 	case welcomeClash:
 		return nil, nil, errClash
@@ -213,6 +214,7 @@ func (n *Node) handleControl(st network.Stream) {
 		fail(welcomeNo)
 		return
 	case !s.running():
+		s.emit(TraceEvent{Event: overlay.TraceRefuse.String(), Peer: p.String(), Code: overlay.CodeNotYet.String()})
 		fail(welcomeNotYet)
 		return
 	case s.clash(p):
@@ -310,6 +312,7 @@ func (s *Session) readControl(l *link) error {
 			if err != nil {
 				return err
 			}
+			s.heard(l, m)
 			s.post(item{ev: overlay.Event{Kind: overlay.EvMessage, Peer: l.id, Msg: m}, link: l})
 			if a, ok := m.(overlay.Accept); ok {
 				l.sawAccept(a.Stripe)

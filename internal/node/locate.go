@@ -7,10 +7,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/peer"
 
+	"github.com/braidway/braidway/failover"
 	"github.com/braidway/braidway/internal/node/p2p"
 	"github.com/braidway/braidway/overlay"
 	"github.com/braidway/braidway/stream"
@@ -21,8 +23,10 @@ const (
 	locateParallel = 8
 	// findTime is how long one search for candidates runs: two DHT look-ups.
 	findTime = 6 * time.Second
-	// notYetAgain is when a peer that waits for the stream itself is asked again.
+	// notYetAgain and notYetCap bound when a peer that waits for the stream itself
+	// is asked again.
 	notYetAgain = 500 * time.Millisecond
+	notYetCap   = 2 * time.Second
 )
 
 // Join takes part in the stream of a link, as relay or viewer. It returns at
@@ -96,6 +100,8 @@ func (s *Session) locate(infos []peer.AddrInfo) {
 
 // ask opens an exchange with a candidate, and asks again while it waits itself.
 func (s *Session) ask(search *p2p.Search, c p2p.Candidate, limit chan struct{}) {
+	rng := rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64()))
+	again := failover.Backoff{Base: notYetAgain, Cap: notYetCap, Floor: notYetAgain / 5}
 	for {
 		select {
 		case limit <- struct{}{}:
@@ -105,10 +111,13 @@ func (s *Session) ask(search *p2p.Search, c p2p.Candidate, limit chan struct{}) 
 		err := s.askOnce(search, c)
 		<-limit
 		if !errors.Is(err, errNotYet) {
+			if err != nil {
+				search.Failed(c.ID, err)
+			}
 			return
 		}
 		select {
-		case <-time.After(notYetAgain):
+		case <-time.After(again.Next(rng)):
 		case <-s.isUp:
 			return
 		case <-s.ctx.Done():
@@ -128,13 +137,11 @@ func (s *Session) askOnce(search *p2p.Search, c p2p.Candidate) error {
 	}
 	l, raw, err := s.dial(ctx, c.ID)
 	if err != nil {
-		search.Failed(c.ID, err)
 		return err
 	}
 	rec, err := s.keepRecord(raw)
 	if err != nil {
 		l.close(false)
-		search.Failed(c.ID, err)
 		return err
 	}
 	// The exchange first: a core that began without it would dial this peer again.

@@ -82,7 +82,7 @@ func New(cfg Config) (*Node, error) {
 		return nil, errors.Join(err, h.Close())
 	}
 	n := &Node{cfg: cfg, log: cfg.Log, host: h, dht: d, rdv: p2p.NewRendezvous(d),
-		sessions: make(map[stream.ID]*Session), bans: make(map[peer.ID]time.Time)}
+		traces: newTraceCounts(), sessions: make(map[stream.ID]*Session), bans: make(map[peer.ID]time.Time)}
 	if !cfg.NoMDNS {
 		n.mdns = p2p.StartMDNS(h, nil, cfg.Log)
 	}

@@ -79,7 +79,7 @@ func (s *sink) waitFor(t *testing.T, what string, ok func([]byte) bool) {
 		select {
 		case <-s.grew:
 		case <-limit:
-			t.Fatalf("%s: not within 20 s; %d bytes", what, len(s.bytes()))
+			t.Fatalf("%s: not within 20 s; %d bytes: %.8q", what, len(s.bytes()), s.bytes())
 		}
 	}
 }

@@ -21,10 +21,11 @@ import (
 )
 
 const (
-	// recordLife and recordRenew: a record of a dead publisher is gone soon,
-	// and a living one's survives two failed renewals.
+	// recordLife and recordRenew: a record of a dead publisher is gone soon, and a
+	// living one's survives some failed renewals. A new record goes out before the
+	// announcement of the old one would renew itself.
 	recordLife  = 10 * time.Minute
-	recordRenew = 2 * time.Minute
+	recordRenew = 80 * time.Second
 	// knownWait bounds the look for an earlier term's record, standbyWait that
 	// of a standby for the publisher that it is to follow; aroundWait is the part
 	// of it for asking around where the DHT has no record.
@@ -95,6 +96,7 @@ func (n *Node) Publish(ctx context.Context, cfg PublishConfig) (*Publication, er
 	p.ctx, p.cancel = context.WithCancel(n.ctx)
 	h, held := n.findHolder(ctx, link.ID, &cfg)
 	if held != nil && !cfg.Standby {
+		n.emit(TraceEvent{Event: eventLocked, Stream: link.ID.String(), Peer: held.Holder.String(), Epoch: held.Epoch, WaitMS: milliseconds(held.Expires)})
 		return nil, held
 	}
 	if err := p.open(); err != nil {
@@ -221,7 +223,7 @@ func (p *Publication) reign() (h holder, err error) {
 			p.log.Warn("cannot publish the stream record", "err", err)
 		}
 		select {
-		case <-time.After(recordRenew):
+		case <-time.After(recordRenew - recordRenew/10 + rand.N(recordRenew/5)):
 			cancel()
 		case rec := <-p.higher:
 			cancel()
@@ -230,9 +232,20 @@ func (p *Publication) reign() (h holder, err error) {
 			cancel()
 			return h, nil
 		}
+		p.lookAround()
 		if err := p.renew(); err != nil {
 			p.log.Warn("cannot renew the stream record", "err", err)
 		}
+	}
+}
+
+// lookAround looks in the DHT whether another publisher's term has begun, of which
+// no neighbour has told.
+func (p *Publication) lookAround() {
+	ctx, cancel := context.WithTimeout(p.ctx, knownWait)
+	defer cancel()
+	if rec, _, err := p.node.rdv.Record(ctx, p.link.ID); err == nil {
+		p.superseded(rec)
 	}
 }
 
@@ -248,6 +261,7 @@ func (p *Publication) abdicate(rec stream.Record) (h holder, err error) {
 	close(p.fenced)
 	p.mu.Unlock()
 	p.log.Warn("fenced off: another publisher has begun a higher epoch", "peer", h.ID, "epoch", h.epoch)
+	p.session.emit(TraceEvent{Event: eventFenced, Peer: h.ID.String(), Epoch: h.epoch})
 	if !p.cfg.Standby || leaving { // it serves those who have not moved until it is closed
 		return h, &FencedError{Holder: h.ID, Epoch: h.epoch}
 	}
@@ -260,6 +274,7 @@ func (p *Publication) abdicate(rec stream.Record) (h holder, err error) {
 func (p *Publication) standBy(h holder) (next holder, err error) {
 	p.log.Info("standing by", "publisher", h.ID, "epoch", h.epoch)
 	s := p.session
+	s.emit(TraceEvent{Event: eventStandby, Peer: h.ID.String(), Epoch: h.epoch})
 	watch := s.cfg.Observer.(*leaseWatch)
 	watch.renew(0)
 	s.wg.Add(1)
@@ -299,6 +314,7 @@ func (p *Publication) standBy(h holder) (next holder, err error) {
 				return h, err
 			}
 			p.log.Warn("taking over: the publisher is silent, or has released its lease", "publisher", h.ID, "epoch", p.Epoch())
+			s.emit(TraceEvent{Event: eventTakeover, Peer: h.ID.String(), Epoch: p.Epoch()})
 			s.wg.Go(func() { p.tellOld(s.ctx, h) })
 			return h, nil
 		}

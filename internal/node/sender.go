@@ -90,6 +90,13 @@ func (q *sender) push(f queued, backfill bool) bool {
 	return true
 }
 
+// dead says whether nothing that is pushed goes out any more.
+func (q *sender) dead() bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.broken
+}
+
 // flush lets the writer go.
 func (q *sender) flush() {
 	select {

@@ -312,10 +312,7 @@ func (s *Session) loop() {
 		case <-timer.C:
 		case <-keep.C:
 			s.window.Expire(s.Now())
-			if n, changed := s.slots.tick(s.Now(), s.look()); changed {
-				s.log.Debug("slots", "now", n)
-				s.step(overlay.Event{Kind: overlay.EvSlots, Slots: int32(n)})
-			}
+			s.fitSlots()
 		case <-s.ctx.Done():
 			return
 		}
@@ -408,6 +405,7 @@ func (s *Session) act(a *overlay.Action) {
 		}
 	case overlay.ActEpoch:
 		s.window.Reset(a.Epoch)
+		s.emit(TraceEvent{Event: eventEpoch, Epoch: a.Epoch, Seq: a.Seq})
 	case overlay.ActConnect:
 		s.connect(a.Peer)
 	case overlay.ActDisconnect, overlay.ActBan:
@@ -419,6 +417,7 @@ func (s *Session) act(a *overlay.Action) {
 		case <-s.drained:
 		default:
 			close(s.drained)
+			s.emit(TraceEvent{Event: eventDrained})
 		}
 	case overlay.ActTrace:
 		s.traced(a)
@@ -450,7 +449,7 @@ func (s *Session) write(a *overlay.Action) {
 	}
 	q := l.fix
 	if a.Kind == overlay.ActServe {
-		if q == nil {
+		if q == nil || q.dead() {
 			q = s.open(l, repairStripe)
 			l.fix = q
 		}
@@ -501,6 +500,7 @@ func (s *Session) open(l *link, stripe uint8) *sender {
 
 // send queues a control message, after the cards of the peers that it names.
 func (s *Session) send(l *link, m overlay.Message) {
+	s.count.refused.message(m)
 	for _, id := range mentioned(m) {
 		if _, ok := l.cards[id]; ok || id == l.id || id == s.self {
 			continue
@@ -630,6 +630,7 @@ func (s *Session) Drain(ctx context.Context, wait time.Duration) error {
 	if !s.running() {
 		return nil
 	}
+	s.emit(TraceEvent{Event: eventDrain, WaitMS: milliseconds(wait)})
 	if s.pub != nil {
 		s.pub.handOver(ctx)
 	}

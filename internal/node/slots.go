@@ -3,6 +3,7 @@ package node
 // This file answers: for how many children is there room?
 
 import (
+	"math/rand/v2"
 	"time"
 
 	"github.com/braidway/braidway/internal/node/p2p"
@@ -50,6 +51,7 @@ type slotKeeper struct {
 	bytes    int64 // received since at
 	at       time.Duration
 	tryAt    time.Duration               // when a slot more is tried
+	grew     bool                        // the last change was a slot more
 	pause    time.Duration               // between two tries
 	looks    int                         // with pressure, one after the other
 	held     bool                        // nobody was let in, for pressure
@@ -130,14 +132,18 @@ func (s *slotKeeper) tick(now time.Duration, l look) (int, bool) {
 			s.guess = max(s.k, s.guess*8/10)
 		}
 		s.troubles++
-		s.pause = min(2*s.pause, growRarely)
+		s.pause, s.grew = min(2*s.pause, growRarely), false
 		s.tryAt, s.looks = now+s.pause, 0
 		n = s.now()
 	case s.looks > 0:
 		n = min(n, max(l.used, 1))
 	case l.used >= n-1 && now > s.tryAt && n < s.most():
 		s.guess = n + 1
-		s.tryAt = now + s.pause
+		if s.grew { // twice without trouble: it is the line that has changed
+			s.pause = max(growEvery, s.pause/2)
+		}
+		s.grew = true
+		s.tryAt = now + s.pause/2 + rand.N(s.pause)
 		n = s.now()
 	}
 	// A bitrate that varies a little changes nothing.
@@ -148,6 +154,33 @@ func (s *slotKeeper) tick(now time.Duration, l look) (int, bool) {
 	}
 	s.held = s.looks > 0
 	return s.last, changed
+}
+
+// fitSlots takes a look, and tells the core and operators what has changed.
+func (s *Session) fitSlots() {
+	before := s.slots
+	n, changed := s.slots.tick(s.Now(), s.look())
+	for _, name := range s.slots.news(&before) {
+		s.log.Debug(name, "slots", n)
+		s.emit(TraceEvent{Event: name, Seq: uint64(n)})
+	}
+	if changed {
+		s.step(overlay.Event{Kind: overlay.EvSlots, Slots: int32(n)})
+	}
+}
+
+// news returns the events that lie between before and now.
+func (s *slotKeeper) news(before *slotKeeper) (names []string) {
+	if s.held && !before.held {
+		names = append(names, eventPressed)
+	}
+	if s.troubles > before.troubles {
+		names = append(names, eventShrink)
+	}
+	if s.last != before.last {
+		names = append(names, eventSlots)
+	}
+	return names
 }
 
 // look measures the way out to the children: what waited for its turn, and by how

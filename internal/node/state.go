@@ -5,10 +5,7 @@ package node
 
 import (
 	"crypto/ed25519"
-	"log/slog"
-	"sync"
 	"sync/atomic"
-	"time"
 
 	"github.com/braidway/braidway/overlay"
 )
@@ -25,6 +22,8 @@ type counters struct {
 	rejected  atomic.Int64 // objects that did not verify or parse
 	malformed atomic.Int64 // messages that did not parse
 	dropped   atomic.Int64 // groups dropped for children that did not keep up
+	refused   refusals     // subscriptions and objects, to others
+	refusedBy refusals     // by others
 }
 
 func (c *counters) sentData(n int)    { c.outData.Add(int64(n)) }
@@ -48,42 +47,104 @@ func (s *Session) Totals() Totals {
 		Control: c.control.Load(), Sent: c.outData.Load(), Delivered: c.delivered.Load(), Rejected: c.rejected.Load()}
 }
 
-// Snapshot returns the core's state; false: the session does not run.
-func (s *Session) Snapshot() (snap overlay.Snapshot, ok bool) {
+// inside is what the session's loop owns.
+type inside struct {
+	overlay.Snapshot
+	pressed  bool
+	troubles int // how often slots were given up
+}
+
+func (s *Session) inside() (in inside, ok bool) {
 	if !s.running() {
-		return snap, false
+		return in, false
 	}
-	ok = s.Do(func() { snap = s.core.Snapshot() })
-	return snap, ok
+	ok = s.Do(func() { in = inside{s.core.Snapshot(), s.slots.held, s.slots.troubles} })
+	return in, ok
+}
+
+// Snapshot returns the core's state; false: the session does not run.
+func (s *Session) Snapshot() (overlay.Snapshot, bool) {
+	in, ok := s.inside()
+	return in.Snapshot, ok
 }
 
 // State is the answer of the admin API.
 type State struct {
-	Peer    string        `json:"peer"`
-	Addrs   []string      `json:"addrs"`
-	DHT     int           `json:"dht_nodes"`
-	Peers   int           `json:"connected_peers"`
-	Streams []StreamState `json:"streams"`
+	Peer     string        `json:"peer"`
+	Addrs    []string      `json:"addrs"`
+	DHT      int           `json:"dht_nodes"`
+	Peers    int           `json:"connected_peers"`
+	Draining bool          `json:"draining"`
+	Streams  []StreamState `json:"streams"`
 }
+
+// How a publisher stands.
+const (
+	StandingActive  = "active"  // its objects go out
+	StandingStandby = "standby" // it goes on when the publisher is gone
+	StandingFenced  = "fenced"  // another one has begun a higher epoch
+	StandingEnded   = "ended"   // the stream has ended, or this publisher failed
+)
+
+var standings = []string{StandingActive, StandingStandby, StandingFenced, StandingEnded}
 
 // StreamState is one stream of a State. Peers are libp2p ids where known,
 // else 16 hexadecimal digits.
 type StreamState struct {
-	ID        string        `json:"id"`
-	Role      string        `json:"role"`
-	Standby   bool          `json:"standby,omitempty"`            // it publishes when the publisher is gone
-	Publisher string        `json:"publisher,omitempty"`          // as the stream's record says
-	Heirs     []string      `json:"standby_publishers,omitempty"` // of this publisher
-	Started   bool          `json:"started"`
-	Epoch     uint64        `json:"epoch"`
-	Position  uint64        `json:"position"`
-	Edge      uint64        `json:"edge"`
-	Slots     int           `json:"slots"`
-	Used      int           `json:"slots_used"`
-	Known     int           `json:"known_peers"`
-	Neighbour int           `json:"neighbours"`
-	Stripes   []StripeState `json:"stripes"`
-	Measures  any           `json:"measures,omitempty"`
+	ID        string           `json:"id"`
+	Role      string           `json:"role"`
+	Standing  string           `json:"standing,omitempty"`           // of a publisher
+	Standby   bool             `json:"standby,omitempty"`            // Standing is standby
+	Publisher string           `json:"publisher,omitempty"`          // as the stream's record says
+	Heirs     []string         `json:"standby_publishers,omitempty"` // of this publisher
+	Started   bool             `json:"started"`
+	Waiting   string           `json:"waiting,omitempty"` // not started: what was tried to find the stream
+	Epoch     uint64           `json:"epoch"`
+	Position  uint64           `json:"position"`
+	Edge      uint64           `json:"edge"`
+	Slots     int              `json:"slots"`
+	Used      int              `json:"slots_used"`
+	Pressed   bool             `json:"pressed"`       // children wait behind the uplink: nobody is let in
+	Troubles  int              `json:"slot_troubles"` // how often slots were given up for that
+	Known     int              `json:"known_peers"`
+	Neighbour int              `json:"neighbours"`
+	Stripes   []StripeState    `json:"stripes"`
+	Refused   map[string]int64 `json:"refused,omitempty"`    // subscriptions, by code
+	RefusedBy map[string]int64 `json:"refused_by,omitempty"` // this peer's, by others
+	Counts    CountState       `json:"counts"`
+	Measures  any              `json:"measures,omitempty"`
+}
+
+// CountState are totals of one stream since the peer joined it.
+type CountState struct {
+	Suspects int `json:"suspects"` // parents that fell silent
+	Cancels  int `json:"cancels"`  // of these, came back before they were replaced
+	Switches int `json:"switches"`
+	Moves    int `json:"moves"`
+	Pushed   int `json:"pushed"` // children that were asked to move
+	Stalls   int `json:"stalls"` // how often this peer itself was stopped
+}
+
+// States of a stripe.
+const (
+	stripeFed     = "fed"
+	stripeSilent  = "silent"  // its parent is suspect
+	stripeStarved = "starved" // its parent is alive but stands still
+	stripeNone    = "none"    // it has no parent
+)
+
+var stripeStates = []string{stripeFed, stripeSilent, stripeStarved, stripeNone}
+
+func stripeState(t *overlay.StripeSnapshot) string {
+	switch {
+	case t.Starved:
+		return stripeStarved
+	case t.Fed:
+		return stripeFed
+	case t.Parent != 0:
+		return stripeSilent
+	}
+	return stripeNone
 }
 
 // StripeState is one stripe of a StreamState.
@@ -94,6 +155,8 @@ type StripeState struct {
 	Standbys []string `json:"standbys"`
 	Children []string `json:"children"`
 	Fed      bool     `json:"fed"`
+	State    string   `json:"state"`                // fed, silent, starved or none
+	Silence  float64  `json:"silence_ms,omitempty"` // of a silent parent
 	Lacking  bool     `json:"lacking_standby"`
 }
 
@@ -102,7 +165,7 @@ type measured interface{ Measures() any }
 
 // State describes the node and its sessions.
 func (n *Node) State() State {
-	st := State{Peer: n.host.ID().String(), DHT: n.dht.Size(), Peers: n.connectedPeers(), Streams: []StreamState{}}
+	st := State{Peer: n.host.ID().String(), DHT: n.dht.Size(), Peers: n.connectedPeers(), Draining: n.Draining(), Streams: []StreamState{}}
 	for _, a := range n.host.P2PAddrs() {
 		st.Addrs = append(st.Addrs, a.String())
 	}
@@ -123,16 +186,27 @@ func (s *Session) state() StreamState {
 		}
 	}
 	if s.pub != nil {
-		st.Standby, st.Heirs = s.pub.standing()
+		st.Standing, st.Heirs = s.pub.standing()
+		st.Standby = st.Standing == StandingStandby
 	}
-	snap, ok := s.Snapshot()
+	snap, ok := s.inside()
+	if !snap.Started {
+		st.Waiting = s.Tried()
+	}
 	if !ok {
 		return st
 	}
+	st.Pressed, st.Troubles = snap.pressed, snap.troubles
+	st.Refused, st.RefusedBy = s.count.refused.byCode(), s.count.refusedBy.byCode()
+	c := snap.Counters
+	st.Counts = CountState{Suspects: c.Suspects, Cancels: c.Cancels, Switches: c.Switches, Moves: c.Moves, Pushed: c.Pushed, Stalls: c.Stalls}
 	st.Started, st.Epoch, st.Position, st.Edge = snap.Started, snap.Epoch, snap.Position, snap.Edge
 	st.Slots, st.Used, st.Known, st.Neighbour = snap.Slots, snap.Used, snap.Known, len(snap.Neighbours)
 	for _, t := range snap.Stripes {
-		v := StripeState{Stripe: t.Stripe, Path: s.names(t.Path), Standbys: s.names(t.Standbys), Children: s.names(t.Children), Fed: t.Fed, Lacking: t.Lacking}
+		v := StripeState{Stripe: t.Stripe, Path: s.names(t.Path), Standbys: s.names(t.Standbys), Children: s.names(t.Children), Fed: t.Fed, State: stripeState(&t), Lacking: t.Lacking}
+		if v.State == stripeSilent {
+			v.Silence = milliseconds(t.Silence)
+		}
 		if t.Parent != 0 {
 			v.Parent = s.Name(t.Parent)
 		}
@@ -161,81 +235,5 @@ func (s *Session) names(ids []overlay.PeerID) []string {
 	}
 	return v
 }
-
-// TraceEvent is one event of the admin API's event stream.
-type TraceEvent struct {
-	Time   time.Time `json:"time"`
-	Stream string    `json:"stream"`
-	Event  string    `json:"event"`
-	Peer   string    `json:"peer,omitempty"`
-	Stripe int       `json:"stripe"`
-	Epoch  uint64    `json:"epoch"`
-	Seq    uint64    `json:"seq"`
-	WaitMS float64   `json:"wait_ms"`
-}
-
-// traceCounts counts trace events by kind.
-type traceCounts struct{ by [64]atomic.Int64 }
-
-func (s *Session) traced(a *overlay.Action) {
-	s.node.traces.by[a.Trace&63].Add(1)
-	if s.cfg.Observer != nil {
-		s.cfg.Observer.Traced(s.Now(), a.Trace, a)
-	}
-	if s.log.Enabled(s.ctx, slog.LevelDebug) {
-		s.log.Debug(a.Trace.String(), "peer", s.Name(a.Peer), "stripe", a.Stripe, "seq", a.Seq, "wait", a.Wait)
-	}
-	if s.node.events.idle() {
-		return
-	}
-	e := TraceEvent{Time: time.Now(), Stream: s.id.String(), Event: a.Trace.String(), Stripe: int(a.Stripe), Epoch: a.Epoch, Seq: a.Seq,
-		WaitMS: float64(a.Wait.Microseconds()) / 1000}
-	if a.Peer != 0 {
-		e.Peer = s.Name(a.Peer)
-	}
-	s.node.events.send(e)
-}
-
-// eventHub hands trace events to whoever listens; a slow listener misses some.
-type eventHub struct {
-	mu   sync.Mutex
-	subs map[chan TraceEvent]struct{}
-	n    atomic.Int32
-}
-
-func (h *eventHub) idle() bool { return h.n.Load() == 0 }
-
-func (h *eventHub) send(e TraceEvent) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	for c := range h.subs {
-		select {
-		case c <- e:
-		default:
-		}
-	}
-}
-
-// listen returns a channel of events, until stop is called.
-func (h *eventHub) listen() (c chan TraceEvent, stop func()) {
-	c = make(chan TraceEvent, 256)
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if h.subs == nil {
-		h.subs = make(map[chan TraceEvent]struct{})
-	}
-	h.subs[c] = struct{}{}
-	h.n.Add(1)
-	return c, func() {
-		h.mu.Lock()
-		defer h.mu.Unlock()
-		delete(h.subs, c)
-		h.n.Add(-1)
-	}
-}
-
-// Events returns a channel of all sessions' trace events, until stop is called.
-// Who does not read fast enough misses some.
-func (n *Node) Events() (c <-chan TraceEvent, stop func()) { return n.events.listen() }
 
 func pubOf(key ed25519.PrivateKey) ed25519.PublicKey { return key.Public().(ed25519.PublicKey) }

@@ -170,7 +170,6 @@ func (s *Search) Record() (rec stream.Record, raw []byte, ok bool) {
 // circuit, and remembers the error for Summary.
 func (s *Search) Connect(ctx context.Context, c Candidate) error {
 	h := s.f.cfg.Host
-	h.clearBackoff(c.ID)
 	ctx, cancel := context.WithTimeout(network.WithAllowLimitedConn(ctx, "braidway find"), connectTimeout)
 	defer cancel()
 	err := h.Dial(ctx, c.AddrInfo)

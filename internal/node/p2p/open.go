@@ -21,7 +21,10 @@ import (
 )
 
 // Dial connects with a peer; with one that is connected it does nothing.
+// Whoever calls decides when it is time to try again: libp2p's own rest after a
+// failure, of seconds to minutes, does not count.
 func (h *Host) Dial(ctx context.Context, ai peer.AddrInfo) error {
+	h.clearBackoff(ai.ID)
 	h.Peerstore().AddAddrs(ai.ID, ai.Addrs, peerstore.TempAddrTTL)
 	_, err := h.Network().DialPeer(ctx, ai.ID)
 	return err
@@ -47,10 +50,11 @@ func (h *Host) Open(ctx context.Context, p peer.ID, proto protocol.ID) (network.
 }
 
 // NotSpoken says whether err, of a stream's Read or Write, is that the peer does
-// not speak the protocol.
+// not speak the protocol. Its word is often overtaken by the reset that follows.
 func NotSpoken(err error) bool {
 	var not multistream.ErrNotSupported[protocol.ID]
-	return errors.As(err, &not)
+	var reset *network.StreamError
+	return errors.As(err, &not) || errors.As(err, &reset) && reset.ErrorCode == network.StreamProtocolNegotiationFailed
 }
 
 // lazyStream negotiates with its first bytes.
