@@ -29,7 +29,8 @@
 // locate.go how a session finds its first peers, link.go the exchange with one
 // neighbour, sender.go the bounded queues, frame.go the bytes on both kinds of
 // streams, book.go who is behind a short id, slots.go how many children there
-// is room for, publish.go the publisher's side, lease.go who may publish and who
-// stands by, backlog.go what a standby keeps of its input, state.go, events.go and
-// admin.go what operators see, player.go what viewers see.
+// is room for, publish.go the publisher's side, term.go how one publisher follows
+// another, lease.go and leasewire.go who may publish and who stands by, backlog.go
+// what a standby keeps of its input, state.go, events.go and admin.go what
+// operators see, player.go what viewers see.
 package node

@@ -13,10 +13,8 @@ package node
 // the old publisher hears of it from whomever it meets first.
 
 import (
-	"bufio"
 	"context"
 	"crypto/ed25519"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -38,23 +36,10 @@ import (
 const (
 	// maxHeirs bounds the standbys of one publisher.
 	maxHeirs = 8
-	// askTimeout bounds the wait for the answer to a question about the lease.
-	askTimeout = time.Second
 	// handOverTime bounds the wait for a standby to take over from a publisher that leaves.
 	handOverTime = 2 * time.Second
 	// tellEvery is the pace at which a new publisher tries to reach the old one.
 	tellEvery = 2 * time.Second
-
-	askSize      = 1 + len(stream.ID{})
-	proofTag     = "braidway standby v1\x00"
-	askToStandBy = 1 // flag of frameAsk: a proof follows, and renewals are wanted
-)
-
-// States of a lease, as frameLease says.
-const (
-	leaseLocked   byte = iota + 1 // this peer publishes
-	leaseReleased                 // it did; the standby is to go on
-	leaseFree                     // it does not
 )
 
 // LockedError says that another publisher holds the lease of the stream.
@@ -106,130 +91,10 @@ func holderOf(rec stream.Record) (h holder, err error) {
 	return h, err
 }
 
-// leaseWord is what a peer says about a stream's lease.
-type leaseWord struct {
-	state byte
-	epoch uint64
-	wait  time.Duration
-	raw   []byte // stream record; empty: none
-}
-
-func (w leaseWord) append(b []byte) []byte {
-	body := binary.AppendUvarint([]byte{w.state}, w.epoch)
-	body = binary.AppendUvarint(body, uint64(w.wait.Milliseconds()))
-	return appendFrame(b, frameLease, append(body, w.raw...))
-}
-
-func readLeaseWord(r *bufio.Reader) (w leaseWord, err error) {
-	kind, body, err := readFrame(r, 1+1+2*binary.MaxVarintLen64+stream.MaxRecord)
-	if err != nil {
-		return w, err
-	}
-	if kind != frameLease || len(body) < 3 || body[0] < leaseLocked || body[0] > leaseFree {
-		return w, fmt.Errorf("%w: no word about a lease", errFrame)
-	}
-	w.state = body[0]
-	epoch, n := binary.Uvarint(body[1:])
-	wait, m := binary.Uvarint(body[1+max(n, 0):])
-	if n <= 0 || m <= 0 || epoch > stream.MaxEpoch || wait > uint64(time.Hour.Milliseconds()) {
-		return w, fmt.Errorf("%w: no word about a lease", errFrame)
-	}
-	w.epoch, w.wait, w.raw = epoch, time.Duration(wait)*time.Millisecond, body[1+n+m:]
-	return w, nil
-}
-
-// proof is what a standby signs with the stream's key: it is asker's, for holder.
-func proof(id stream.ID, asker, holder peer.ID) []byte {
-	b := append([]byte(proofTag), id[:]...)
-	b = append(binary.AppendUvarint(b, uint64(len(asker))), asker...)
-	return append(b, holder...)
-}
-
-// askLease asks a peer about the lease of a stream. With the stream's key it asks
-// to stand by, and st brings renewals; else st is nil.
-func (n *Node) askLease(ctx context.Context, at peer.AddrInfo, id stream.ID, key ed25519.PrivateKey) (w leaseWord, st network.Stream, r *bufio.Reader, err error) {
-	return askLease(ctx, n.host, at, id, key)
-}
-
-func askLease(ctx context.Context, from *p2p.Host, at peer.AddrInfo, id stream.ID, key ed25519.PrivateKey) (w leaseWord, st network.Stream, r *bufio.Reader, err error) {
-	ctx, cancel := context.WithTimeout(ctx, askTimeout)
-	defer cancel()
-	if err := from.Dial(ctx, at); err != nil {
-		return w, nil, nil, err
-	}
-	if st, err = from.Open(ctx, at.ID, LeaseProtocol); err != nil {
-		return w, nil, nil, err
-	}
-	stop := context.AfterFunc(ctx, func() { _ = st.Reset() })
-	defer func() {
-		if stop(); err != nil {
-			_ = st.Reset()
-			st = nil
-		}
-	}()
-	body := append([]byte{0}, id[:]...)
-	if key != nil {
-		body[0] = askToStandBy
-		body = append(body, ed25519.Sign(key, proof(id, from.ID(), at.ID))...)
-	}
-	if _, err = st.Write(appendFrame(nil, frameAsk, body)); err != nil {
-		return w, st, nil, err
-	}
-	r = bufio.NewReaderSize(st, 8<<10)
-	if w, err = readLeaseWord(r); err != nil {
-		return w, st, nil, err
-	}
-	if w.state == leaseLocked {
-		if rec, e := stream.ParseRecord(w.raw); e != nil || rec.ID() != id || rec.Epoch != w.epoch || string(rec.PublisherID) != string(at.ID) || rec.Check(time.Now().Unix()) != nil {
-			err = fmt.Errorf("%w: peer %v holds no lease that it can prove", errFrame, at.ID)
-			return w, st, nil, err
-		}
-	}
-	if key == nil {
-		_ = st.Close()
-		return w, nil, nil, nil
-	}
-	return w, st, r, nil
-}
-
-// handleLease answers a question about the lease of a stream.
-func (n *Node) handleLease(st network.Stream) {
-	_ = st.SetDeadline(time.Now().Add(askTimeout))
-	r := bufio.NewReaderSize(st, 256)
-	kind, body, err := readFrame(r, 1+askSize+ed25519.SignatureSize)
-	if err != nil || kind != frameAsk || len(body) < askSize || len(body) != askSize+int(body[0]&askToStandBy)*ed25519.SignatureSize {
-		_ = st.Reset()
-		return
-	}
-	var pub *Publication
-	free := leaseWord{state: leaseFree}
-	id := stream.ID(body[1:askSize])
-	if s := n.session(id); s != nil {
-		pub, free.raw = s.pub, s.rawRecord()
-	}
-	asker := st.Conn().RemotePeer()
-	word, holds := free, false
-	if pub != nil && !n.banned(asker) {
-		if w, ok := pub.lease(); ok {
-			word, holds = w, true
-		}
-	}
-	if _, err := st.Write(word.append(nil)); err != nil {
-		_ = st.Reset()
-		return
-	}
-	if !holds || body[0] != askToStandBy || !ed25519.Verify(pubOf(pub.key), proof(id, asker, n.host.ID()), body[askSize:]) {
-		_ = st.Close()
-		return
-	}
-	pub.serveHeir(st)
-}
-
 // heir is a standby of this publisher.
 type heir struct {
 	peer    peer.ID
 	release chan struct{} // closed: it is to go on
-	gone    chan struct{} // closed when it has, or was lost
 }
 
 // lease returns the publisher's word about its lease; false: it holds none.
@@ -244,7 +109,7 @@ func (p *Publication) lease() (leaseWord, bool) {
 
 // serveHeir renews the lease for a standby, until it leaves or takes over.
 func (p *Publication) serveHeir(st network.Stream) {
-	h := &heir{peer: st.Conn().RemotePeer(), release: make(chan struct{}), gone: make(chan struct{})}
+	h := &heir{peer: st.Conn().RemotePeer(), release: make(chan struct{})}
 	if !p.addHeir(h) {
 		_ = st.Close()
 		return
@@ -308,7 +173,6 @@ func (p *Publication) addHeir(h *heir) bool {
 func (p *Publication) removeHeir(h *heir) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	close(h.gone)
 	p.heirs = slices.DeleteFunc(p.heirs, func(o *heir) bool { return o == h })
 	p.node.host.Unprotect(h.peer, "lease")
 	p.session.emit(TraceEvent{Event: eventHeirGone, Peer: h.peer.String(), Epoch: p.epoch})
@@ -399,7 +263,7 @@ func (n *Node) findHolder(ctx context.Context, id stream.ID, cfg *PublishConfig)
 		if search.Connect(around, c) != nil {
 			continue
 		}
-		w, _, _, err := n.askLease(ctx, c.AddrInfo, id, nil)
+		w, _, _, err := askLease(ctx, n.host, c.AddrInfo, id, nil)
 		if err != nil {
 			search.Failed(c.ID, err)
 			continue
@@ -495,7 +359,7 @@ func (l *leaseWatch) Delivered(_ time.Duration, o *stream.Parsed) {
 func (p *Publication) follow(ctx context.Context, h holder, lease *leaseWatch) (next stream.Record) {
 	pause := failover.Backoff{Base: 50 * time.Millisecond, Cap: 300 * time.Millisecond}
 	for ctx.Err() == nil {
-		w, st, r, err := p.node.askLease(ctx, h.AddrInfo, p.link.ID, p.key)
+		w, st, r, err := askLease(ctx, p.node.host, h.AddrInfo, p.link.ID, p.key)
 		if err == nil {
 			stop := context.AfterFunc(ctx, func() { _ = st.Reset() })
 			for err == nil {

@@ -3,10 +3,13 @@ package node
 // Two publishers of one stream: locked, standing by, taking over, fenced off.
 
 import (
+	"bufio"
+	"bytes"
 	"context"
 	"crypto/ed25519"
 	"encoding/binary"
 	"errors"
+	"reflect"
 	"testing"
 	"time"
 
@@ -260,7 +263,7 @@ func TestAStandbyEndsWithTheStream(t *testing.T) {
 func TestNobodyStandsByWithoutTheStreamsKey(t *testing.T) {
 	p := newPair(t, false)
 	n := newNode(t, newKey(t), p.boot)
-	_, st, r, err := n.askLease(context.Background(), p.active.node.host.AddrInfo(), p.active.ID(), newKey(t))
+	_, st, r, err := askLease(context.Background(), n.host, p.active.node.host.AddrInfo(), p.active.ID(), newKey(t))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -285,4 +288,32 @@ func TestEpochsGrowAndDifferWithinAMillisecond(t *testing.T) {
 	if nextEpoch(time.Date(2200, 1, 1, 0, 0, 0, 0, time.UTC), 0, 1023) >= 1<<53 {
 		t.Error("an epoch is no exact number in JSON")
 	}
+}
+
+func TestWordsAboutALeaseAreReadStrictly(t *testing.T) {
+	w := leaseWord{state: leaseLocked, epoch: 1 << 50, wait: 750 * time.Millisecond, raw: []byte("record")}
+	b := w.append(nil)
+	got, err := readLeaseWord(bufio.NewReader(bytes.NewReader(b)))
+	if err != nil || !reflect.DeepEqual(got, w) {
+		t.Errorf("%+v, %v", got, err)
+	}
+	for n := range len(b) - 1 {
+		if w, err := readLeaseWord(bufio.NewReader(bytes.NewReader(b[:n]))); err == nil {
+			t.Errorf("the first %d bytes are read as %+v", n, w)
+		}
+	}
+}
+
+func FuzzLeaseWord(f *testing.F) {
+	f.Add(leaseWord{state: leaseFree}.append(nil))
+	f.Add(leaseWord{state: leaseLocked, epoch: 7, wait: time.Second, raw: []byte{1}}.append(nil))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		w, err := readLeaseWord(bufio.NewReader(bytes.NewReader(b)))
+		if err != nil {
+			return
+		}
+		if w.state < leaseLocked || w.state > leaseFree || w.epoch > stream.MaxEpoch || w.wait > time.Hour || len(w.raw) > stream.MaxRecord {
+			t.Errorf("%+v is out of range", w)
+		}
+	})
 }

@@ -1,0 +1,150 @@
+package node
+
+// This file answers: what do two peers say to each other about a stream's lease?
+// PROTOCOL.md, "Lease", is the same in words.
+
+import (
+	"bufio"
+	"context"
+	"crypto/ed25519"
+	"encoding/binary"
+	"fmt"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/core/peer"
+
+	"github.com/braidway/braidway/internal/node/p2p"
+	"github.com/braidway/braidway/stream"
+)
+
+const (
+	// askTimeout bounds the wait for the answer to a question about the lease.
+	askTimeout = time.Second
+
+	askSize      = 1 + len(stream.ID{})
+	proofTag     = "braidway standby v1\x00"
+	askToStandBy = 1 // flag of frameAsk: a proof follows, and renewals are wanted
+)
+
+// States of a lease, as frameLease says.
+const (
+	leaseLocked   byte = iota + 1 // this peer publishes
+	leaseReleased                 // it did; the standby is to go on
+	leaseFree                     // it does not
+)
+
+// leaseWord is what a peer says about a stream's lease.
+type leaseWord struct {
+	state byte
+	epoch uint64
+	wait  time.Duration
+	raw   []byte // stream record; empty: none
+}
+
+func (w leaseWord) append(b []byte) []byte {
+	body := binary.AppendUvarint([]byte{w.state}, w.epoch)
+	body = binary.AppendUvarint(body, uint64(w.wait.Milliseconds()))
+	return appendFrame(b, frameLease, append(body, w.raw...))
+}
+
+func readLeaseWord(r *bufio.Reader) (w leaseWord, err error) {
+	kind, body, err := readFrame(r, 1+1+2*binary.MaxVarintLen64+stream.MaxRecord)
+	if err != nil {
+		return w, err
+	}
+	if kind != frameLease || len(body) < 3 || body[0] < leaseLocked || body[0] > leaseFree {
+		return w, fmt.Errorf("%w: no word about a lease", errFrame)
+	}
+	w.state = body[0]
+	epoch, n := binary.Uvarint(body[1:])
+	wait, m := binary.Uvarint(body[1+max(n, 0):])
+	if n <= 0 || m <= 0 || epoch > stream.MaxEpoch || wait > uint64(time.Hour.Milliseconds()) {
+		return w, fmt.Errorf("%w: no word about a lease", errFrame)
+	}
+	w.epoch, w.wait, w.raw = epoch, time.Duration(wait)*time.Millisecond, body[1+n+m:]
+	return w, nil
+}
+
+// proof is what a standby signs with the stream's key: it is asker's, for holder.
+func proof(id stream.ID, asker, holder peer.ID) []byte {
+	b := append([]byte(proofTag), id[:]...)
+	b = append(binary.AppendUvarint(b, uint64(len(asker))), asker...)
+	return append(b, holder...)
+}
+
+// askLease asks a peer, from a host, about the lease of a stream. With the stream's
+// key it asks to stand by, and st brings renewals; else st is nil.
+func askLease(ctx context.Context, from *p2p.Host, at peer.AddrInfo, id stream.ID, key ed25519.PrivateKey) (w leaseWord, st network.Stream, r *bufio.Reader, err error) {
+	ctx, cancel := context.WithTimeout(ctx, askTimeout)
+	defer cancel()
+	if err := from.Dial(ctx, at); err != nil {
+		return w, nil, nil, err
+	}
+	if st, err = from.Open(ctx, at.ID, LeaseProtocol); err != nil {
+		return w, nil, nil, err
+	}
+	stop := context.AfterFunc(ctx, func() { _ = st.Reset() })
+	defer func() {
+		if stop(); err != nil {
+			_ = st.Reset()
+			st = nil
+		}
+	}()
+	body := append([]byte{0}, id[:]...)
+	if key != nil {
+		body[0] = askToStandBy
+		body = append(body, ed25519.Sign(key, proof(id, from.ID(), at.ID))...)
+	}
+	if _, err = st.Write(appendFrame(nil, frameAsk, body)); err != nil {
+		return w, st, nil, err
+	}
+	r = bufio.NewReaderSize(st, 8<<10)
+	if w, err = readLeaseWord(r); err != nil {
+		return w, st, nil, err
+	}
+	if w.state == leaseLocked {
+		if rec, e := stream.ParseRecord(w.raw); e != nil || rec.ID() != id || rec.Epoch != w.epoch || string(rec.PublisherID) != string(at.ID) || rec.Check(time.Now().Unix()) != nil {
+			err = fmt.Errorf("%w: peer %v holds no lease that it can prove", errFrame, at.ID)
+			return w, st, nil, err
+		}
+	}
+	if key == nil {
+		_ = st.Close()
+		return w, nil, nil, nil
+	}
+	return w, st, r, nil
+}
+
+// handleLease answers a question about the lease of a stream.
+func (n *Node) handleLease(st network.Stream) {
+	_ = st.SetDeadline(time.Now().Add(askTimeout))
+	r := bufio.NewReaderSize(st, 256)
+	kind, body, err := readFrame(r, 1+askSize+ed25519.SignatureSize)
+	if err != nil || kind != frameAsk || len(body) < askSize || len(body) != askSize+int(body[0]&askToStandBy)*ed25519.SignatureSize {
+		_ = st.Reset()
+		return
+	}
+	var pub *Publication
+	free := leaseWord{state: leaseFree}
+	id := stream.ID(body[1:askSize])
+	if s := n.session(id); s != nil {
+		pub, free.raw = s.pub, s.rawRecord()
+	}
+	asker := st.Conn().RemotePeer()
+	word, holds := free, false
+	if pub != nil && !n.banned(asker) {
+		if w, ok := pub.lease(); ok {
+			word, holds = w, true
+		}
+	}
+	if _, err := st.Write(word.append(nil)); err != nil {
+		_ = st.Reset()
+		return
+	}
+	if !holds || body[0] != askToStandBy || !ed25519.Verify(pubOf(pub.key), proof(id, asker, n.host.ID()), body[askSize:]) {
+		_ = st.Close()
+		return
+	}
+	pub.serveHeir(st)
+}
