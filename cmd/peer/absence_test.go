@@ -5,9 +5,12 @@ package main
 
 import (
 	"bytes"
+	"errors"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -130,5 +133,16 @@ func TestViewersWaitForAPublisherAndStayWhenItIsKilledAndRestarted(t *testing.T)
 	viewer.Signal(syscall.SIGINT)
 	if <-viewer.Done(); viewer.Err() != nil {
 		t.Errorf("the viewer: %v", viewer.Err())
+	}
+}
+
+// A publisher without room, and nobody else: the viewer is told so, and how to help.
+func TestAViewerOfAFullStreamIsToldSo(t *testing.T) {
+	pub := start(t, "publisher", "publish", "test:", "--upload-limit", "1kbps")
+	viewer := start(t, "viewer", "play", pub.Line(t), "-o", os.DevNull, "--timeout", "3s")
+	err := viewer.WaitEnd(t, 20*time.Second)
+	var exit *exec.ExitError
+	if !errors.As(err, &exit) || exit.ExitCode() != exitNotFound || !strings.Contains(viewer.Log(), "is full") {
+		t.Errorf("%v: %s", err, viewer.Log())
 	}
 }

@@ -20,6 +20,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/braidway/braidway/internal/node"
+	"github.com/braidway/braidway/overlay"
 	"github.com/braidway/braidway/stream"
 )
 
@@ -125,6 +126,9 @@ func (r *running) waitStarted(s *node.Session, timeout time.Duration) error {
 	case <-r.ctx.Done():
 		return r.ctx.Err()
 	case <-over:
+		if n := s.TurnedDown(overlay.CodeBusy); n > 0 {
+			return notFoundError{fmt.Errorf("stream %v is full: within %v peers said %d times that all their slots are taken; tried: %s. Come back later, or add upload: peer relay, or play without --no-relay", s.ID(), timeout, n, s.Tried())}
+		}
 		return notFoundError{fmt.Errorf("stream %v was not found within %v; tried: %s. Is the publisher running? A link with its address (addr=) or --bootstrap helps", s.ID(), timeout, s.Tried())}
 	}
 }

@@ -87,6 +87,9 @@ output (-o -) or players (--http). It relays too, unless --no-relay.`,
 			player.Attach(s)
 			err = play(r, s, player, timeout, duration)
 			rep := player.Report()
+			if live != nil {
+				live.Drain()
+			}
 			return errors.Join(err, writeReport(report, rep), r.leave())
 		},
 	}

@@ -135,6 +135,11 @@ func (r *refusals) message(m overlay.Message) {
 	}
 }
 
+// TurnedDown returns how often this peer's subscriptions were refused with code.
+func (s *Session) TurnedDown(code overlay.Code) int64 {
+	return s.count.refusedBy.subscriptions[code].Load()
+}
+
 // byCode returns the refused subscriptions; nil: there are none.
 func (r *refusals) byCode() map[string]int64 {
 	var m map[string]int64

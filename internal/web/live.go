@@ -16,9 +16,12 @@ import (
 // 10 s of 80 objects a second. Who is further behind is cut off.
 const clientQueue = 800
 
-// Live is a writer whose bytes go to every client that is connected.
+// Live is a writer whose bytes go to every client that is connected. Before the
+// first of them, and after Drain, who comes is told to come again (503).
 type Live struct {
 	mu      sync.Mutex
+	begun   bool
+	leaving bool
 	clients map[chan []byte]struct{}
 }
 
@@ -29,6 +32,7 @@ func NewLive() *Live { return &Live{clients: make(map[chan []byte]struct{})} }
 func (l *Live) Write(b []byte) (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.begun = true
 	for c := range l.clients {
 		select {
 		case c <- b:
@@ -38,6 +42,27 @@ func (l *Live) Write(b []byte) (int, error) {
 		}
 	}
 	return len(b), nil
+}
+
+// Drain takes no more clients; those that are there stay.
+func (l *Live) Drain() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.leaving = true
+}
+
+// join adds a client; why it cannot be, otherwise.
+func (l *Live) join(c chan []byte) (why string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	switch {
+	case l.leaving:
+		return "this peer is leaving"
+	case !l.begun:
+		return "the stream has not started"
+	}
+	l.clients[c] = struct{}{}
+	return ""
 }
 
 // Handler serves the page and the stream.
@@ -53,9 +78,11 @@ func (l *Live) Handler() http.Handler {
 
 func (l *Live) serve(w http.ResponseWriter, r *http.Request) {
 	c := make(chan []byte, clientQueue)
-	l.mu.Lock()
-	l.clients[c] = struct{}{}
-	l.mu.Unlock()
+	if why := l.join(c); why != "" {
+		w.Header().Set("Retry-After", "1")
+		http.Error(w, why, http.StatusServiceUnavailable)
+		return
+	}
 	defer func() {
 		l.mu.Lock()
 		delete(l.clients, c)

@@ -27,6 +27,16 @@ func TestEveryClientGetsTheStreamAndThePageNamesIt(t *testing.T) {
 	if !strings.Contains(string(b), "/live.ts") {
 		t.Errorf("the page says %s", b)
 	}
+	refused := func(when string) {
+		t.Helper()
+		res := get("/live.ts")
+		_ = res.Body.Close()
+		if res.StatusCode != http.StatusServiceUnavailable || res.Header.Get("Retry-After") == "" {
+			t.Errorf("%s: status %d, Retry-After %q", when, res.StatusCode, res.Header.Get("Retry-After"))
+		}
+	}
+	refused("before the stream")
+	_, _ = l.Write([]byte("x"))
 	done := make(chan struct{})
 	go func() { // clients join whenever they like: go on until both have something
 		for {
@@ -46,6 +56,8 @@ func TestEveryClientGetsTheStreamAndThePageNamesIt(t *testing.T) {
 		_ = res.Body.Close()
 	}
 	close(done)
+	l.Drain()
+	refused("while leaving")
 }
 
 func TestAClientThatDoesNotReadIsCutOff(t *testing.T) {
