@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"time"
 
+	"github.com/braidway/braidway/failover"
 	"github.com/braidway/braidway/overlay"
 )
 
@@ -45,6 +46,9 @@ type peer struct {
 	joined, gone int64
 	made         uint64 // objects, at a publisher
 	recent       ring
+	uplink       failover.Uplink
+	given        int                // slots that the core was last told
+	felt         bool               // a look at the uplink is planned
 	suspected    [][]overlay.PeerID // by stripe: the path when its parent became suspect
 	profile
 }
@@ -127,6 +131,26 @@ func (s *shard) handle(ev *event) {
 		s.found(p, ev)
 	case evSlow:
 		s.step(p, overlay.Event{Kind: overlay.EvSlow, Peer: s.e.peers[ev.from].id, Stripe: ev.strip})
+	case evLook:
+		s.look(p)
+	}
+}
+
+// look has the live runtime's rule decide how many slots the uplink bears. It is
+// looked at from the first pressure on, until there is nothing new to see.
+func (s *shard) look(p *peer) {
+	used := s.e.children(p)
+	l := failover.Look{Used: used, Children: used}
+	if p.live-s.now > int64(failover.UplinkPressed) {
+		l.Behind = used
+	}
+	n := p.uplink.Look(time.Duration(s.now), s.e.set.Stripes, p.slots, l, p.rng)
+	if n != p.given {
+		p.given = n
+		s.step(p, overlay.Event{Kind: overlay.EvSlots, Slots: int32(n)})
+	}
+	if p.felt = !p.uplink.Calm(p.slots); p.felt {
+		s.after(p, failover.UplinkLook, event{kind: evLook})
 	}
 }
 
@@ -267,6 +291,10 @@ func (s *shard) forward(p *peer, a *overlay.Action) {
 	busy := p.live
 	if a.Backfill {
 		busy = p.all
+	}
+	if !p.felt && p.slots > 0 && p.live-s.now > int64(failover.UplinkPressed) && e.set.System == Systems()[0] {
+		p.felt, p.given = true, p.uplink.Slots(p.slots)
+		s.after(p, failover.UplinkLook/2, event{kind: evLook})
 	}
 	if busy-s.now > int64(queueAge) {
 		if !a.Backfill {

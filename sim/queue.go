@@ -43,6 +43,7 @@ const (
 	evClosed  // the other side closed
 	evFound   // rendezvous answers
 	evSlow    // a child's queue ran over
+	evLook    // at the queue before the uplink
 )
 
 func (e *event) before(o *event) bool {

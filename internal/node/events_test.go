@@ -263,8 +263,8 @@ func TestOperatorsSeePressureOnTheUplink(t *testing.T) {
 	now := time.Duration(0)
 	look := func(behind int) []string {
 		before := s
-		s.tick(now, look{used: 10, children: 10, behind: behind})
-		now += lookEvery
+		s.tick(now, failover.Look{Used: 10, Children: 10, Behind: behind})
+		now += failover.UplinkLook
 		return s.news(&before)
 	}
 	for step, c := range []struct {

@@ -18,6 +18,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 
+	"github.com/braidway/braidway/failover"
 	"github.com/braidway/braidway/overlay"
 	"github.com/braidway/braidway/stream"
 )
@@ -300,7 +301,7 @@ func (s *Session) loop() {
 	defer close(s.loopEnd)
 	timer := time.NewTimer(0)
 	defer timer.Stop()
-	keep := time.NewTicker(lookEvery)
+	keep := time.NewTicker(failover.UplinkLook)
 	defer keep.Stop()
 	for {
 		select {
