@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -19,14 +20,14 @@ import (
 
 // runDemo runs the demo until it shows a line that matches, and returns its
 // report and what it showed.
-func runDemo(t *testing.T, scenario string, shows *regexp.Regexp) (r demoSummary, shown string) {
+func runDemo(t *testing.T, scenario string, peers int, shows *regexp.Regexp) (r demoSummary, shown string) {
 	t.Helper()
 	file, err := binary()
 	if err != nil {
 		t.Fatal(err)
 	}
 	report := filepath.Join(t.TempDir(), "r.json")
-	cmd := exec.Command(file, "demo", "--scenario", scenario, "--peers", "6", "--kill-every", "2s", "--http", "off", "--report", report)
+	cmd := exec.Command(file, "demo", "--scenario", scenario, "--peers", strconv.Itoa(peers), "--kill-every", "2s", "--http", "off", "--report", report)
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -60,26 +61,29 @@ func runDemo(t *testing.T, scenario string, shows *regexp.Regexp) (r demoSummary
 
 func TestTheDemoPlaysEachScenarioAndItsViewersPlayOn(t *testing.T) {
 	for scenario, c := range map[string]struct {
+		peers      int // few: hosts need processors for their handshakes
 		shows      string
 		reported   string
 		deadly     bool
 		continuity float64 // of the worst viewer
 	}{
-		"kill":      {shows: `died with \d+ children.*: longest gap`, reported: "demo", deadly: true, continuity: 1},
-		"freeze":    {shows: `is back .*: longest gap`, reported: "demo-freeze", continuity: 1},
-		"drain":     {shows: `has left .*: longest gap`, reported: "demo-drain", continuity: 1},
-		"full":      {shows: `6 came at once .* and left: longest gap`, reported: "demo-full", continuity: 1},
-		"publisher": {shows: `pub died, pub2 went on .* under epoch \d+: longest gap`, reported: "demo-publisher", deadly: true, continuity: 0.99},
+		"kill":      {peers: 6, shows: `died with \d+ children.*: longest gap`, reported: "demo", deadly: true, continuity: 1},
+		"freeze":    {peers: 6, shows: `is back .*: longest gap`, reported: "demo-freeze", continuity: 1},
+		"drain":     {peers: 6, shows: `has left .*: longest gap`, reported: "demo-drain", continuity: 1},
+		"full":      {peers: 4, shows: `6 came at once .* and left: longest gap`, reported: "demo-full", continuity: 1},
+		"publisher": {peers: 6, shows: `pub\d* died, pub\d+ went on .* under epoch \d+: longest gap`, reported: "demo-publisher", deadly: true, continuity: 0.99},
 	} {
 		t.Run(scenario, func(t *testing.T) {
-			t.Parallel()
-			r, shown := runDemo(t, scenario, regexp.MustCompile(c.shows))
+			if scenario != "full" { // a crowd's handshakes take both of two processors
+				t.Parallel()
+			}
+			r, shown := runDemo(t, scenario, c.peers, regexp.MustCompile(c.shows))
 			t.Log("\n" + shown)
-			if r.Scenario != c.reported || r.Peers != 6 || r.Events < 1 || r.Kills == nil || *r.Kills > 0 != c.deadly {
+			if r.Scenario != c.reported || r.Peers != c.peers || r.Events < 1 || r.Kills == nil || *r.Kills > 0 != c.deadly {
 				t.Errorf("scenario %q, %d peers, %d events, kills %v", r.Scenario, r.Peers, r.Events, r.Kills)
 			}
-			if r.Viewers < 4 || r.Continuity == nil || r.Continuity.Max < c.continuity || r.FailedJoins == nil || *r.FailedJoins > 0 {
-				t.Errorf("%d viewers, continuity %+v, want %v; failed joins %v", r.Viewers, r.Continuity, c.continuity, r.FailedJoins)
+			if r.Viewers < c.peers-2 || r.Continuity == nil || r.Continuity.Max < c.continuity || r.FailedJoins == nil || *r.FailedJoins > 0 {
+				t.Errorf("%d viewers, continuity %+v, want %v; or failed joins", r.Viewers, r.Continuity, c.continuity)
 			}
 			if r.TouchedGapMS == nil || r.Touched == nil {
 				t.Error("no event touched anybody")

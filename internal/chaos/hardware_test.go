@@ -42,7 +42,7 @@ func TestSilentDeaths(t *testing.T) {
 			go func() { // it has done its part
 				<-thawed
 				time.Sleep(grace)
-				victim.Kill()
+				s.kill(victim)
 			}()
 		}
 		s.relay()

@@ -3,6 +3,7 @@ package node
 // This file answers: what does a standby publisher keep of its own input?
 
 import (
+	"slices"
 	"time"
 
 	"github.com/braidway/braidway/stream"
@@ -15,17 +16,22 @@ const (
 	oldestGroup = 2 * time.Second
 	// nextGroupSoon is what a viewer's buffer bears: within it a new group is waited for.
 	nextGroupSoon = time.Second
+	// maxKept bounds the groups that are kept.
+	maxKept = 8
 )
 
-// backlog is the input since the last group began: whoever takes over begins there.
+// backlog is the standby's input since about the last object of the stream: what
+// viewers have and what they lack meet within a group.
 type backlog struct {
-	begun    bool
-	at       time.Time // when the group began
-	length   time.Duration
+	groups []keptGroup
+	bytes  int
+}
+
+// keptGroup is a group of the input.
+type keptGroup struct {
+	at       time.Time // when it began
 	preamble []byte
 	pieces   []piece
-	bytes    int
-	broken   bool // too much to keep: there is nothing to begin with until the next group
 }
 
 // piece is what was written at one time.
@@ -34,29 +40,60 @@ type piece struct {
 	data []byte
 }
 
-func (b *backlog) startGroup(now time.Time, preamble []byte) {
-	*b = backlog{begun: true, at: now, length: now.Sub(b.at), preamble: append([]byte(nil), preamble...)}
+// startGroup begins a group; seen is when the last object of the stream came. Of
+// the groups that began before, the last one is enough.
+func (b *backlog) startGroup(now, seen time.Time, preamble []byte) {
+	b.groups = append(b.groups, keptGroup{at: now, preamble: append([]byte(nil), preamble...)})
+	for len(b.groups) > 1 && (!b.groups[1].at.After(seen) || len(b.groups) > maxKept) {
+		b.drop()
+	}
 }
 
-func (b *backlog) write(now time.Time, data []byte) {
-	if !b.begun {
-		b.startGroup(now, nil)
+// drop forgets the oldest group.
+func (b *backlog) drop() {
+	for _, p := range b.groups[0].pieces {
+		b.bytes -= len(p.data)
 	}
-	if b.broken = b.broken || b.bytes+len(data) > stream.MaxPending; b.broken {
-		b.pieces, b.bytes = nil, 0
-		return
+	b.groups = slices.Delete(b.groups, 0, 1)
+}
+
+func (b *backlog) write(now, seen time.Time, data []byte) {
+	if len(b.groups) == 0 {
+		b.startGroup(now, seen, nil)
 	}
 	b.bytes += len(data)
-	if last := len(b.pieces) - 1; last >= 0 && now.Sub(b.pieces[last].at) < stream.FlushInterval {
-		b.pieces[last].data = append(b.pieces[last].data, data...)
+	for b.bytes > stream.MaxPending && len(b.groups) > 0 { // if it is one group, there is nothing to begin with until the next
+		b.drop()
+	}
+	if len(b.groups) == 0 {
+		b.bytes = 0
 		return
 	}
-	b.pieces = append(b.pieces, piece{now, append([]byte(nil), data...)})
+	g := &b.groups[len(b.groups)-1]
+	if last := len(g.pieces) - 1; last >= 0 && now.Sub(g.pieces[last].at) < stream.FlushInterval {
+		g.pieces[last].data = append(g.pieces[last].data, data...)
+		return
+	}
+	g.pieces = append(g.pieces, piece{now, append([]byte(nil), data...)})
 }
 
-// usable says whether to begin with the group that is going on, rather than
-// with the next one.
-func (b *backlog) usable(now time.Time) bool {
-	age := now.Sub(b.at)
-	return b.begun && !b.broken && (age <= oldestGroup || b.length-age > nextGroupSoon)
+// from returns the groups with which to go on after the stream's last object came
+// at seen: from the first that began afterwards, else the one that is on. So at
+// most a part of one is skipped, or repeated. None: the next one is near.
+func (b *backlog) from(now, seen time.Time) []keptGroup {
+	if len(b.groups) == 0 {
+		return nil
+	}
+	at := slices.IndexFunc(b.groups, func(g keptGroup) bool { return g.at.After(seen) })
+	if at < 0 {
+		at = len(b.groups) - 1
+	}
+	length := time.Duration(0)
+	if last := len(b.groups) - 1; last > 0 {
+		length = b.groups[last].at.Sub(b.groups[last-1].at)
+	}
+	if age := now.Sub(b.groups[at].at); age > oldestGroup && length-now.Sub(b.groups[len(b.groups)-1].at) <= nextGroupSoon {
+		return nil
+	}
+	return b.groups[at:]
 }

@@ -311,7 +311,8 @@ type leaseWatch struct {
 	mu    sync.Mutex
 	began time.Time
 	lease failover.Lease
-	endOf uint64 // the epoch in which the publisher ended the stream; 0: it did not
+	last  time.Time // when an object came
+	endOf uint64    // the epoch in which the publisher ended the stream; 0: it did not
 }
 
 func newLeaseWatch() *leaseWatch { return &leaseWatch{began: time.Now(), lease: failover.NewLease(0)} }
@@ -335,6 +336,13 @@ func (l *leaseWatch) over() (turn, ended bool) {
 	return l.lease.Check(time.Since(l.began)), l.endOf != 0
 }
 
+// seen returns when the last object came; zero: none has.
+func (l *leaseWatch) seen() time.Time {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.last
+}
+
 // Started implements Observer.
 func (l *leaseWatch) Started(time.Duration, uint64, uint64) {}
 
@@ -345,6 +353,7 @@ func (l *leaseWatch) Traced(time.Duration, overlay.Trace, *overlay.Action) {}
 func (l *leaseWatch) Delivered(_ time.Duration, o *stream.Parsed) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.last = time.Now()
 	l.lease.Alive(time.Since(l.began))
 	switch {
 	case o.Flags == stream.FlagEnd:

@@ -160,11 +160,14 @@ func (p *Publication) StartGroup(preamble []byte) error {
 	case p.err != nil:
 		return p.err
 	case p.builder == nil:
-		p.kept.startGroup(time.Now(), preamble)
+		p.kept.startGroup(time.Now(), p.seen(), preamble)
 		return nil
 	}
 	return p.builder.StartGroup(preamble)
 }
+
+// seen returns when the last object of the other publisher came; p.mu is held.
+func (p *Publication) seen() time.Time { return p.session.cfg.Observer.(*leaseWatch).seen() }
 
 // Write adds bytes to the stream.
 func (p *Publication) Write(b []byte) (int, error) {
@@ -174,7 +177,7 @@ func (p *Publication) Write(b []byte) (int, error) {
 	case p.err != nil:
 		return 0, p.err
 	case p.builder == nil:
-		p.kept.write(time.Now(), b)
+		p.kept.write(time.Now(), p.seen(), b)
 		return len(b), nil
 	}
 	return p.builder.Write(b)

@@ -84,9 +84,9 @@ func (p *Publication) lead(known uint64) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.builder = builder
-	if p.kept.usable(time.Now()) {
-		_ = builder.StartGroup(p.kept.preamble) // an empty builder takes what a backlog holds
-		for _, k := range p.kept.pieces {
+	for _, g := range p.kept.from(time.Now(), p.seen()) {
+		_ = builder.StartGroup(g.preamble) // an empty builder takes what a backlog holds
+		for _, k := range g.pieces {
 			_, _ = builder.Write(k.data)
 			p.cut(k.at)
 		}
