@@ -31,12 +31,14 @@ import (
 //	path ID stripe=N path=…
 //	goaway ID stripe=N wait=TIME [alternatives=…]
 //	drain wait=TIME
+//	busy, idle                                     more waits to be handled: nobody asks for the deadline; no more
 //	publish epoch=N                                it is the publisher from now on
 //	epoch N                                        what comes from now on is of epoch N
 type script struct {
 	p     *Peer
 	epoch uint64
 	now   time.Duration
+	busy  bool
 	out   strings.Builder
 }
 
@@ -44,7 +46,9 @@ func (s *script) step(ev Event) {
 	for _, a := range s.p.Step(s.now, ev, nil) {
 		s.show(a)
 	}
-	s.p.Deadline() // as every runtime asks
+	if !s.busy {
+		s.p.Deadline() // as every runtime asks, when nothing more is there to be handled
+	}
 }
 
 // show writes what matters for the trees; status, shuffles and finds are noise.
@@ -142,7 +146,7 @@ func (s *script) line(t *testing.T, d *datadriven.TestData, f []string) {
 	w := words{t, d, f[1:]}
 	var id PeerID
 	switch f[0] {
-	case "peer", "at", "stopped", "drain", "publish", "epoch":
+	case "peer", "at", "stopped", "drain", "publish", "epoch", "busy", "idle":
 	default:
 		id = PeerID(w.parse(f[1]))
 	}
@@ -206,6 +210,8 @@ func (s *script) line(t *testing.T, d *datadriven.TestData, f []string) {
 	case "publish":
 		s.epoch = w.num("epoch")
 		s.step(Event{Kind: EvPublish, Epoch: s.epoch})
+	case "busy", "idle":
+		s.busy = f[0] == "busy"
 	case "epoch":
 		s.epoch = w.parse(f[1])
 	case "drain":

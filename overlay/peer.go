@@ -355,6 +355,7 @@ func (p *Peer) timeout() {
 // came when something was due.
 func (p *Peer) noticeStall() {
 	late := p.now - p.due
+	p.due = 0 // once, however much has come meanwhile: until the runtime asks for the deadline again
 	p.stale = allStale
 	p.stats.Stalls++
 	p.trace(TraceStall, 0, 0, 0, late)
