@@ -191,7 +191,7 @@ func (p *Publication) standBy(h holder) (next holder, err error) {
 	s := p.session
 	s.emit(TraceEvent{Event: eventStandby, Peer: h.ID.String(), Epoch: h.epoch})
 	watch := s.cfg.Observer.(*leaseWatch)
-	watch.renew(0)
+	watch.renew(standbyWait) // until it is heard of: it takes time to join
 	s.wg.Add(1)
 	go s.locate([]peer.AddrInfo{h.AddrInfo})
 	ctx, cancel := context.WithCancel(p.ctx)
