@@ -77,7 +77,7 @@ func (p *Peer) publish(epoch uint64) {
 		s.path = []PeerID{p.self}
 	}
 	p.cfg.Publisher, p.cfg.Standby, p.cfg.Epoch, p.repairAt = true, false, epoch, never
-	p.publishAt = p.now
+	p.publishAt = max(p.now, 1) // 0 is never
 	p.trace(TracePublish, 0, 0, 0, 0)
 	p.newEpoch(epoch, 0)
 	for _, n := range p.nbrs {

@@ -98,8 +98,12 @@ func (p *Peer) expect(n *neighbour, i int, start uint64) {
 // accepted makes n the parent of a stripe that asked for it.
 func (p *Peer) accepted(n *neighbour, m Accept) {
 	i := int(m.Stripe)
-	if i >= len(p.stripes) || len(m.Path) == 0 || len(m.Path) > MaxPath || m.Path[len(m.Path)-1] != n.id || m.Epoch == 0 || p.cfg.Publisher {
+	if i >= len(p.stripes) || len(m.Path) == 0 || len(m.Path) > MaxPath || m.Path[len(m.Path)-1] != n.id || m.Epoch == 0 || p.cfg.Publisher && p.publishAt == 0 {
 		p.ban(n.id)
+		return
+	}
+	if p.cfg.Publisher { // it was asked before this peer took over
+		p.send(n.id, Unsubscribe{Stripe: m.Stripe})
 		return
 	}
 	s := &p.stripes[i]
