@@ -25,6 +25,7 @@ const (
 type backlog struct {
 	groups []keptGroup
 	bytes  int
+	fed    bool // something was written
 }
 
 // keptGroup is a group of the input.
@@ -57,18 +58,15 @@ func (b *backlog) drop() {
 	b.groups = slices.Delete(b.groups, 0, 1)
 }
 
-func (b *backlog) write(now, seen time.Time, data []byte) {
-	if len(b.groups) == 0 {
-		b.startGroup(now, seen, nil)
-	}
-	b.bytes += len(data)
-	for b.bytes > stream.MaxPending && len(b.groups) > 0 { // if it is one group, there is nothing to begin with until the next
+func (b *backlog) write(now time.Time, data []byte) {
+	b.fed = true
+	for len(b.groups) > 0 && b.bytes+len(data) > stream.MaxPending {
 		b.drop()
 	}
-	if len(b.groups) == 0 {
-		b.bytes = 0
+	if len(b.groups) == 0 { // the rest of a group whose beginning is not here: nobody can begin with it
 		return
 	}
+	b.bytes += len(data)
 	g := &b.groups[len(b.groups)-1]
 	if last := len(g.pieces) - 1; last >= 0 && now.Sub(g.pieces[last].at) < stream.FlushInterval {
 		g.pieces[last].data = append(g.pieces[last].data, data...)

@@ -52,6 +52,7 @@ type Publication struct {
 	session  *Session
 	builder  *stream.Builder // nil: it stands by
 	kept     backlog
+	skip     bool // what comes before the next group is the rest of one that was not begun
 	epoch    uint64
 	sequence uint64
 	heirs    []*heir
@@ -163,6 +164,7 @@ func (p *Publication) StartGroup(preamble []byte) error {
 		p.kept.startGroup(time.Now(), p.seen(), preamble)
 		return nil
 	}
+	p.skip = false
 	return p.builder.StartGroup(preamble)
 }
 
@@ -177,7 +179,9 @@ func (p *Publication) Write(b []byte) (int, error) {
 	case p.err != nil:
 		return 0, p.err
 	case p.builder == nil:
-		p.kept.write(time.Now(), p.seen(), b)
+		p.kept.write(time.Now(), b)
+		return len(b), nil
+	case p.skip:
 		return len(b), nil
 	}
 	return p.builder.Write(b)

@@ -84,7 +84,9 @@ func (p *Publication) lead(known uint64) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.builder = builder
-	for _, g := range p.kept.from(time.Now(), p.seen()) {
+	groups := p.kept.from(time.Now(), p.seen())
+	p.skip = len(groups) == 0 && p.kept.fed
+	for _, g := range groups {
 		_ = builder.StartGroup(g.preamble) // an empty builder takes what a backlog holds
 		for _, k := range g.pieces {
 			_, _ = builder.Write(k.data)
