@@ -66,5 +66,5 @@ func (l *Lease) Check(now time.Duration) bool {
 		l.sign = max(l.sign, now)
 	}
 	l.checked = now
-	return l.released || now >= l.Expires()
+	return now >= l.Expires()
 }

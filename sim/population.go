@@ -226,7 +226,7 @@ func (s *Settings) publisher() profile {
 		slots: min(int(s.Publisher*float64(s.Stripes)), 65535)}
 }
 
-// bitrate of the stream on the wire, bit/s.
+// Bitrate of the stream on the wire, bit/s.
 func (s *Settings) Bitrate() float64 { return s.Objects * float64(s.ObjectSize) * 8 }
 
 // base is the undisturbed one-way time between two viewers.

@@ -286,7 +286,6 @@ func newJudge(t testing.TB) *judge {
 // follow reads the events of p until it ends.
 func (j *judge) follow(p *testnet.Process) {
 	j.wg.Go(func() {
-		var res interface{ Close() error }
 		for j.ctx.Err() == nil {
 			st, ok := p.State()
 			if !ok {
@@ -304,7 +303,6 @@ func (j *judge) follow(p *testnet.Process) {
 			if err != nil {
 				continue
 			}
-			res = r.Body
 			for sc := bufio.NewScanner(r.Body); sc.Scan(); {
 				data, ok := strings.CutPrefix(sc.Text(), "data: ")
 				var e node.TraceEvent
@@ -314,7 +312,7 @@ func (j *judge) follow(p *testnet.Process) {
 					j.mu.Unlock()
 				}
 			}
-			_ = res.Close()
+			_ = r.Body.Close()
 			return
 		}
 	})

@@ -368,7 +368,7 @@ func (l *leaseWatch) Delivered(_ time.Duration, o *stream.Parsed) {
 func (p *Publication) follow(ctx context.Context, h holder, lease *leaseWatch) (next stream.Record) {
 	pause := failover.Backoff{Base: 50 * time.Millisecond, Cap: 300 * time.Millisecond}
 	for ctx.Err() == nil {
-		w, st, r, err := askLease(ctx, p.node.host, h.AddrInfo, p.link.ID, p.key)
+		w, st, r, err := askLease(ctx, p.node.host, h.AddrInfo, p.link.ID, p.cfg.Key)
 		if err == nil {
 			stop := context.AfterFunc(ctx, func() { _ = st.Reset() })
 			for err == nil {

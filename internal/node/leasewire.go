@@ -126,13 +126,12 @@ func (n *Node) handleLease(st network.Stream) {
 		return
 	}
 	var pub *Publication
-	free := leaseWord{state: leaseFree}
+	word, holds := leaseWord{state: leaseFree}, false
 	id := stream.ID(body[1:askSize])
-	if s := n.session(id); s != nil {
-		pub, free.raw = s.pub, s.rawRecord()
-	}
 	asker := st.Conn().RemotePeer()
-	word, holds := free, false
+	if s := n.session(id); s != nil {
+		pub, word.raw = s.pub, s.rawRecord()
+	}
 	if pub != nil && !n.banned(asker) {
 		if w, ok := pub.lease(); ok {
 			word, holds = w, true
@@ -142,7 +141,7 @@ func (n *Node) handleLease(st network.Stream) {
 		_ = st.Reset()
 		return
 	}
-	if !holds || body[0] != askToStandBy || !ed25519.Verify(pubOf(pub.key), proof(id, asker, n.host.ID()), body[askSize:]) {
+	if !holds || body[0] != askToStandBy || !ed25519.Verify(pubOf(pub.cfg.Key), proof(id, asker, n.host.ID()), body[askSize:]) {
 		_ = st.Close()
 		return
 	}

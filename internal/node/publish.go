@@ -38,7 +38,6 @@ type PublishConfig struct {
 type Publication struct {
 	node   *Node
 	cfg    PublishConfig
-	key    ed25519.PrivateKey
 	link   stream.Link
 	log    *slog.Logger
 	rng    *rand.Rand // govern's
@@ -74,21 +73,23 @@ func (n *Node) Publish(ctx context.Context, cfg PublishConfig) (*Publication, er
 	if err != nil {
 		return nil, err
 	}
-	p := &Publication{node: n, cfg: cfg, key: cfg.Key, link: link, log: n.log.With("stream", link.ID.String()[:8]),
+	p := &Publication{node: n, cfg: cfg, link: link, log: n.log.With("stream", link.ID.String()[:8]),
 		rng: rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64())), higher: make(chan stream.Record, 1), done: make(chan struct{})}
-	p.ctx, p.cancel = context.WithCancel(n.ctx)
 	h, held := n.findHolder(ctx, link.ID, &cfg)
 	if held != nil && !cfg.Standby {
 		n.emit(TraceEvent{Event: eventLocked, Stream: link.ID.String(), Peer: held.Holder.String(), Epoch: held.Epoch, WaitMS: milliseconds(held.Expires)})
 		return nil, held
 	}
+	p.ctx, p.cancel = context.WithCancel(n.ctx)
 	if err := p.open(); err != nil {
+		p.cancel()
 		return nil, err
 	}
 	if held == nil && (!cfg.Standby || h.epoch == 0) { // else another standby may have the place of h: it listens
 		err = p.lead(h.epoch)
 	}
 	if err != nil {
+		p.cancel()
 		p.session.Close()
 		return nil, err
 	}

@@ -223,7 +223,7 @@ func (s *Session) keepRecord(raw []byte) (stream.Record, error) {
 	}
 	s.mu.Lock()
 	old, known := s.record, s.raw != nil
-	if better := !known || rec.Better(old); better {
+	if !known || rec.Better(old) {
 		s.record, s.raw = rec, raw
 	}
 	s.mu.Unlock()

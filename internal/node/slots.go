@@ -32,7 +32,6 @@ type slotKeeper struct {
 	bitrate float64 // bit/s, moving average
 	line    failover.Uplink
 	last    int
-	held    bool  // nobody was let in, for pressure
 	bytes   int64 // received since at
 	at      time.Duration
 	stuck   map[overlay.PeerID]struct{} // children whose queues ran over since the last look
@@ -87,15 +86,15 @@ func (s *slotKeeper) tick(now time.Duration, l failover.Look) (int, bool) {
 		return 0, false
 	}
 	l.Ran = len(s.stuck)
+	held := s.line.Pressed() // nobody was let in
 	clear(s.stuck)
 	n := s.line.Look(now, s.k, s.most(), l, s.rng)
 	// A bitrate that varies a little changes nothing.
-	measured := s.limit == 0 || s.line.Troubles > 0 || s.line.Pressed() || s.held
+	measured := s.limit == 0 || s.line.Troubles > 0 || s.line.Pressed() || held
 	changed := n != s.last && (measured || n < s.last*9/10 || n > s.last*11/10)
 	if changed {
 		s.last = n
 	}
-	s.held = s.line.Pressed()
 	return s.last, changed
 }
 
@@ -114,7 +113,7 @@ func (s *Session) fitSlots() {
 
 // news returns the events that lie between before and now.
 func (s *slotKeeper) news(before *slotKeeper) (names []string) {
-	if s.held && !before.held {
+	if s.line.Pressed() && !before.line.Pressed() {
 		names = append(names, eventPressed)
 	}
 	if s.line.Troubles > before.line.Troubles {

@@ -58,7 +58,7 @@ func (s *Session) inside() (in inside, ok bool) {
 	if !s.running() {
 		return in, false
 	}
-	ok = s.Do(func() { in = inside{s.core.Snapshot(), s.slots.held, s.slots.line.Troubles} })
+	ok = s.Do(func() { in = inside{s.core.Snapshot(), s.slots.line.Pressed(), s.slots.line.Troubles} })
 	return in, ok
 }
 

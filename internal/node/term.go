@@ -69,7 +69,7 @@ func (p *Publication) lead(known uint64) error {
 		p.cfg.Stripes = int(rec.K)
 	}
 	epoch := nextEpoch(time.Now(), known, rand.Uint32())
-	builder, err := stream.NewBuilder(stream.BuilderConfig{Key: p.key, ID: p.link.ID, Epoch: epoch, Stripes: p.cfg.Stripes, Align: p.cfg.Align})
+	builder, err := stream.NewBuilder(stream.BuilderConfig{Key: p.cfg.Key, ID: p.link.ID, Epoch: epoch, Stripes: p.cfg.Stripes, Align: p.cfg.Align})
 	if err != nil {
 		return err
 	}
@@ -252,7 +252,7 @@ func (p *Publication) renew() error {
 			rec.Addrs = append(rec.Addrs, a.Bytes())
 		}
 	}
-	raw, err := stream.SignRecord(p.key, rec)
+	raw, err := stream.SignRecord(p.cfg.Key, rec)
 	if err != nil {
 		return fmt.Errorf("stream record: %w", err)
 	}

@@ -87,21 +87,22 @@ func (s *lazyStream) CloseWrite() error {
 // RTT returns the round trip of a connection as QUIC measures it; false: it is
 // not known, as on circuits and TCP.
 func RTT(c network.Conn) (time.Duration, bool) {
+	rtt := stats(c).SmoothedRTT
+	return rtt, rtt > 0
+}
+
+// stats are what QUIC measures of a connection; zero where it is none of QUIC's.
+func stats(c network.Conn) quic.ConnectionStats {
 	var q *quic.Conn
 	if !c.As(&q) || q == nil {
-		return 0, false
+		return quic.ConnectionStats{}
 	}
-	rtt := q.ConnectionStats().SmoothedRTT
-	return rtt, rtt > 0
+	return q.ConnectionStats()
 }
 
 // Queueing returns by how much a connection's round trip is longer than its
 // least, as QUIC measures it: what waits in the line. 0: it is not known.
 func Queueing(c network.Conn) time.Duration {
-	var q *quic.Conn
-	if !c.As(&q) || q == nil {
-		return 0
-	}
-	s := q.ConnectionStats()
+	s := stats(c)
 	return max(0, s.SmoothedRTT-s.MinRTT)
 }
