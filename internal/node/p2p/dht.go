@@ -154,9 +154,9 @@ func NewDHT(h *Host, cfg DHTConfig) (*DHT, error) {
 // Close leaves the DHT. The host and its connections stay.
 func (d *DHT) Close() error {
 	d.cancel()
-	err := d.kad.Close()
+	// Ours first: kad-dht must not be asked for a refresh while it closes.
 	d.wg.Wait()
-	return err
+	return d.kad.Close()
 }
 
 // Size returns the number of nodes in the routing table.

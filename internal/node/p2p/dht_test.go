@@ -16,6 +16,7 @@ import (
 	ds "github.com/ipfs/go-datastore"
 	dht "github.com/libp2p/go-libp2p-kad-dht"
 	record "github.com/libp2p/go-libp2p-record"
+	"github.com/libp2p/go-libp2p/core/event"
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 	ma "github.com/multiformats/go-multiaddr"
@@ -403,6 +404,37 @@ func TestNodesOnNearAddressesAreNotLimitedByDiversity(t *testing.T) {
 	} {
 		if got := near(ma.StringCast(addr)); got != want {
 			t.Errorf("near(%s) is %v", addr, got)
+		}
+	}
+}
+
+// A node may be closed when it has only just reached the first other one. The
+// race detector tells when kad-dht is asked for something while it closes.
+func TestACloseDuringTheBootstrapIsClean(t *testing.T) {
+	ctx := within(t, 30*time.Second)
+	boot := newHost(t, HostConfig{})
+	seed, err := NewDHT(boot, DHTConfig{Mode: ModeServer})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = seed.Close() }()
+	for range 30 {
+		h := newHost(t, HostConfig{})
+		met, err := h.EventBus().Subscribe(new(event.EvtPeerIdentificationCompleted))
+		if err != nil {
+			t.Fatal(err)
+		}
+		d, err := NewDHT(h, DHTConfig{Mode: ModeServer, Bootstrap: []peer.AddrInfo{boot.AddrInfo()}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		select {
+		case <-met.Out():
+		case <-ctx.Done():
+			t.Fatal("the bootstrap node is not reached")
+		}
+		if err := errors.Join(d.Close(), met.Close(), h.Close()); err != nil {
+			t.Fatal(err)
 		}
 	}
 }
