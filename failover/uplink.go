@@ -21,20 +21,28 @@ const (
 	// asked for again and again at the cost of those who are fed.
 	growEvery  = 10 * time.Second
 	growRarely = 5 * time.Minute
+	// regrowEvery is the pace of tries below what was borne before the last trouble.
+	regrowEvery = 5 * time.Second
+	// moveAway is what children that have to go get until trouble counts again: they
+	// move to another parent first, and what waits for them goes out meanwhile.
+	moveAway = 3 * time.Second
 )
 
 // Uplink measures for how many children, in slots, a line has room. Pressure, when
 // most children are behind a queue that grows, lets nobody in; when it lasts, slots
-// are given up, and one at a time is tried again: additive increase and
-// multiplicative decrease, as TCP does (Chiu and Jain 1989). The zero value
-// believes what it is told until there is trouble.
+// are given up, and tried again: half of the way back to where the trouble was at a
+// time, and from there on one by one (multiplicative decrease and binary search, as
+// BIC-TCP: Xu, Harfoush and Rhee, INFOCOM 2004). The zero value believes what it is
+// told until there is trouble.
 type Uplink struct {
 	// Guess is how many slots the line seems to bear; 0: as many as it is told.
 	Guess int
 	// Troubles counts how often slots were given up.
 	Troubles int
 
-	tryAt time.Duration // when a slot more is tried
+	bad   int           // children of the last trouble: fewer were borne
+	rest  time.Duration // until then trouble is still the last one
+	tryAt time.Duration // when more slots are tried
 	pause time.Duration // between two tries
 	looks uint8         // with pressure, one after the other
 	grew  bool          // the last change was a slot more
@@ -78,8 +86,9 @@ func (u *Uplink) Look(now time.Duration, least, most int, l Look, rng *rand.Rand
 	}
 	n := u.Slots(most)
 	switch {
-	case over || u.looks >= pressedLooks:
-		u.Guess = min(n, l.Used) * 9 / 10
+	case (over || u.looks >= pressedLooks) && now >= u.rest:
+		u.bad, u.rest = min(n, l.Used), now+moveAway
+		u.Guess = u.bad * 9 / 10
 		if over {
 			u.Guess = u.Guess * 8 / 10
 		}
@@ -88,10 +97,16 @@ func (u *Uplink) Look(now time.Duration, least, most int, l Look, rng *rand.Rand
 		if u.grew { // it was one too many
 			u.pause = min(2*u.pause, growRarely)
 		}
-		u.grew, u.looks = false, 0
+		u.grew, u.looks = false, 1
 		u.tryAt = now + u.pause
+		if u.bad-u.Guess > 2 {
+			u.tryAt = now + moveAway + regrowEvery
+		}
 	case u.looks > 0:
 		return min(n, max(l.Used, 1))
+	case l.Used >= n-1 && now > u.tryAt && u.bad-n > 2:
+		u.Guess = min(n+(u.bad-n)/2, most)
+		u.grew, u.tryAt = false, now+regrowEvery/2+time.Duration(rng.Int64N(int64(regrowEvery)))
 	case l.Used >= n-1 && now > u.tryAt && n < most:
 		u.Guess = n + 1
 		if u.grew { // twice without trouble: it is the line that has changed

@@ -76,3 +76,22 @@ func TestALineThatGetsBetterIsFound(t *testing.T) {
 		t.Errorf("from %d to %d slots of 16 in a quarter of an hour", low, last)
 	}
 }
+
+func TestALongTroubleCostsNoMoreThanTheLineNeeds(t *testing.T) {
+	var u Uplink
+	rng := rand.New(rand.NewPCG(1, 2))
+	have, least := 16, 16
+	for now := time.Duration(0); now < 6*time.Second; now += UplinkLook { // what waits goes out slowly, and runs over meanwhile
+		have = min(have, u.Look(now, 4, 16, Look{Used: have, Children: have, Ran: have}, rng))
+		least = min(least, have)
+	}
+	if least < 7 || u.Troubles > 2 {
+		t.Errorf("down to %d slots of 16, %d times, in six seconds", least, u.Troubles)
+	}
+	for now := 6 * time.Second; now < time.Minute; now += UplinkLook {
+		have = u.Look(now, 4, 16, Look{Used: have, Children: have}, rng)
+	}
+	if have < 12 {
+		t.Errorf("%d slots of 16 a minute later", have)
+	}
+}

@@ -42,7 +42,8 @@ const (
 	EvCandidates
 	// EvBad: Peer sent something that does not verify or parse. It is banned.
 	EvBad
-	// EvSlots: the room for children changed to Slots in all stripes together.
+	// EvSlots: the room for children changed to Slots in all stripes together;
+	// Pressed: the uplink is full, and only live objects are to go out.
 	EvSlots
 	// EvSlow: child Peer does not keep up in Stripe: its queue gave up a group.
 	EvSlow
@@ -61,6 +62,7 @@ type Event struct {
 	Peer       PeerID
 	Stripe     uint8
 	Repair     bool
+	Pressed    bool
 	Flags      stream.Flags
 	Size       int32 // wire bytes of the object
 	Slots      int32

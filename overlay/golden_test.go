@@ -32,6 +32,7 @@ import (
 //	goaway ID stripe=N wait=TIME [alternatives=…]
 //	drain wait=TIME
 //	busy, idle                                     more waits to be handled: nobody asks for the deadline; no more
+//	slots N [pressed]                              room for so many children; the uplink is full
 //	publish epoch=N                                it is the publisher from now on
 //	epoch N                                        what comes from now on is of epoch N
 type script struct {
@@ -146,7 +147,7 @@ func (s *script) line(t *testing.T, d *datadriven.TestData, f []string) {
 	w := words{t, d, f[1:]}
 	var id PeerID
 	switch f[0] {
-	case "peer", "at", "stopped", "drain", "publish", "epoch", "busy", "idle":
+	case "peer", "at", "stopped", "drain", "slots", "publish", "epoch", "busy", "idle":
 	default:
 		id = PeerID(w.parse(f[1]))
 	}
@@ -212,6 +213,8 @@ func (s *script) line(t *testing.T, d *datadriven.TestData, f []string) {
 		s.step(Event{Kind: EvPublish, Epoch: s.epoch})
 	case "busy", "idle":
 		s.busy = f[0] == "busy"
+	case "slots":
+		s.step(Event{Kind: EvSlots, Slots: int32(w.parse(f[1])), Pressed: w.has("pressed")})
 	case "epoch":
 		s.epoch = w.parse(f[1])
 	case "drain":

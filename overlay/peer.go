@@ -74,6 +74,7 @@ type Peer struct {
 	pushAt    time.Duration // no push-down for a worthier child before
 	bornAt    time.Duration // of the first Step
 	slots     int
+	pressed   bool // the uplink is full
 	stats     Counters
 
 	nGroups int
@@ -233,7 +234,8 @@ func (p *Peer) Step(now time.Duration, ev Event, out []Action) []Action {
 	case EvBad:
 		p.ban(ev.Peer)
 	case EvSlots:
-		p.slots = int(max(0, ev.Slots))
+		p.slots, p.pressed = int(max(0, ev.Slots)), ev.Pressed
+		p.measureSpare()
 		p.shed()
 	case EvSlow:
 		p.slowChild(ev.Peer, int(ev.Stripe))

@@ -74,6 +74,9 @@ func (p *Peer) measureSpare() {
 	}
 	free := float64(p.slots - p.used()) // urgent ones may be beyond the slots
 	rate := max(leastSpare, (spareShare*float64(p.slots)+free)*pace/float64(p.cfg.Stripes))
+	if p.pressed {
+		rate = leastSpare
+	}
 	if b.rate == 0 {
 		b.tokens = rate
 	}

@@ -13,6 +13,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/braidway/braidway/failover"
 	"github.com/braidway/braidway/overlay"
 )
 
@@ -260,6 +261,9 @@ func (e *engine) add(pr profile, number uint64) uint32 {
 	rng := rand.New(rand.NewPCG(seed, 3))
 	p := peer{profile: pr, index: i, id: newID(rng, i), rng: rng, shard: e.shards[int(i)%len(e.shards)], joined: e.now,
 		perByte: 8e9 / pr.up, perByteDown: 8e9 / pr.down}
+	if e.set.System == Systems()[0] { // the baselines' are not the live host
+		p.door = failover.NewHandshakes(int64(float64(pr.slots) / float64(e.set.Stripes) * e.set.Bitrate()))
+	}
 	p.core = e.newCore(&p, number, rand.New(rand.NewPCG(seed, 4)))
 	if number == 0 && !pr.standby {
 		p.view = newViewer(time.Duration(e.now), e.set.Buffer)

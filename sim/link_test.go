@@ -76,7 +76,7 @@ func TestAnUplinkCarriesItsRate(t *testing.T) {
 	l := newLab(line100(natOpen), line100(natOpen))
 	l.connect(t, 1, 2)
 	from := time.Duration(l.now)
-	const n = 500 // 2,100 B each, 1.68 ms at 10 Mbit/s
+	const n = 500 // 2,100 B each and what is around them, 1.84 ms at 10 Mbit/s
 	for seq := range uint64(n) {
 		l.object(1, 2, seq, false)
 	}
@@ -85,13 +85,13 @@ func TestAnUplinkCarriesItsRate(t *testing.T) {
 	if len(at) != n {
 		t.Fatalf("%d objects come, want %d", len(at), n)
 	}
-	about(t, "Mbit/s", n*2100*8/(at[n-1]-from).Seconds()/1e6, 10, .05)
+	about(t, "Mbit/s", n*float64(onWire(2100))*8/(at[n-1]-from).Seconds()/1e6, 10, .05)
 }
 
 func TestWhatWaitsTooLongForALineIsGivenUpByGroups(t *testing.T) {
 	l := newLab(line100(natOpen), line100(natOpen))
 	l.connect(t, 1, 2)
-	const n = 4000 // 6.7 s at 10 Mbit/s
+	const n = 4000 // 7.4 s at 10 Mbit/s
 	for seq := range uint64(n) {
 		l.object(1, 2, seq, false)
 	}
@@ -122,7 +122,7 @@ func TestLiveObjectsPassBackfill(t *testing.T) {
 		if late := got.at[n] - from; late > c.way+5*time.Millisecond {
 			t.Errorf("the live object takes %v behind 200 of backfill, want %v and its own time on the line", late, c.way)
 		}
-		about(t, "seconds that the backfill takes", (got.at[len(got.at)-1] - from).Seconds(), 201*2100*8/10e6, .1)
+		about(t, "seconds that the backfill takes", (got.at[len(got.at)-1] - from).Seconds(), 201*float64(onWire(2100))*8/10e6, .1)
 		return
 	}
 	t.Error("the live object does not come")
@@ -162,7 +162,7 @@ func TestALossDelaysByOneRecovery(t *testing.T) {
 		l.object(1, 2, seq, false)
 		l.until(from + 200*time.Millisecond)
 		at := l.scribe(2).at
-		tx := time.Duration(2100 * l.peers[1].perByte)
+		tx := time.Duration(float64(onWire(2100)) * l.peers[1].perByte)
 		switch took := at[len(at)-1] - from; took {
 		case c.way + tx:
 		case c.way + tx + 2*c.way + ackDelay:
@@ -263,5 +263,44 @@ func TestWhoIsBlockedReachesOnlyTheOpen(t *testing.T) {
 		if got := direct(natBlocked, nat); got != want || direct(nat, natBlocked) != want {
 			t.Errorf("the blocked reach %d with a chance of %v, want %v", nat, got, want)
 		}
+	}
+}
+
+func TestMoreDialsThanTheUploadBearsAreRefusedAtOnce(t *testing.T) {
+	lines := []profile{line100(natOpen)}
+	lines[0].slots = 4 // one stream of 1.3 Mbit/s, a tenth of it for handshakes: four a second
+	const many = 60
+	for range many {
+		lines = append(lines, line100(natOpen))
+	}
+	l := newLab(lines...)
+	burst := l.peers[1].door.Burst()
+	for i := uint32(2); i < 2+many; i++ {
+		l.do(i, overlay.Action{Kind: overlay.ActConnect, Peer: l.peers[1].id})
+	}
+	l.until(time.Second)
+	in, refused := 0, 0
+	for i := uint32(2); i < 2+many; i++ {
+		for _, ev := range l.scribe(i).events {
+			switch ev.Kind {
+			case overlay.EvConnected:
+				in++
+			case overlay.EvDisconnected:
+				refused++
+			}
+		}
+	}
+	if in < burst || in > burst+8 || in+refused != many {
+		t.Errorf("%d are let in and %d hear that they are not, of %d; want %d and a few, and the others", in, refused, many, burst)
+	}
+}
+
+func TestADialTakesOfBothUplinks(t *testing.T) {
+	l := newLab(line100(natOpen), line100(natOpen))
+	l.do(1, overlay.Action{Kind: overlay.ActConnect, Peer: l.peers[2].id})
+	about(t, "ms on the dialler's uplink", float64(l.peers[1].live-l.now)/1e6, float64(onWire(dialBytes))*8/10e6*1e3, .01)
+	l.until(100 * time.Millisecond)
+	if got := l.peers[2].live; got == 0 {
+		t.Error("the answer takes nothing")
 	}
 }

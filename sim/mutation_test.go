@@ -158,6 +158,8 @@ func cityKills(s *Scenario) {
 func reserved(s *Scenario) {
 	*s = near(*s)
 	s.Settings.FreeRiders, s.Settings.Capacity, s.Settings.Reserve, s.Settings.Buffer, s.Settings.Settle = 0, 2.5, 0.5, time.Second, 6*time.Second
+	// A stream beside which handshakes are small, and room for what is around it.
+	s.Settings.ObjectSize, s.Settings.Headroom = 16000, 0.4
 }
 
 // quickUpdate drains a relay four times a second.
@@ -207,8 +209,8 @@ func TestEveryBrokenRuleIsSeenByAnOracle(t *testing.T) {
 		// No stripe and 6 to 26.
 		{"loops are not refused", "mass-failure", 60, nil, unseenLoops,
 			func(o outcome) float64 { return float64(o.looping) }, 1},
-		// 0 and 0.017: who is turned away finds the places of the dead free soon after.
-		{"the urgent are not let in", "mass-failure", 60, reserved, nobodyUrgent, missed, 0.007},
+		// 0.002 to 0.024 and 0.093 to 0.156, as the mean of two seeds.
+		{"the urgent are not let in", "mass-failure", 60, reserved, nobodyUrgent, missed, 0.05},
 		// Nobody and all 19.
 		{"objects are delivered twice", "calm", 20, nil, deliveredTwice,
 			func(o outcome) float64 { return float64(tooMany(o.e)) }, 0},

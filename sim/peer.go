@@ -47,9 +47,10 @@ type peer struct {
 	made         uint64 // objects, at a publisher
 	recent       ring
 	uplink       failover.Uplink
-	given        int                // slots that the core was last told
-	felt         bool               // a look at the uplink is planned
-	suspected    [][]overlay.PeerID // by stripe: the path when its parent became suspect
+	door         *failover.Handshakes // of who dials; nil: everybody is let in
+	given        int                  // slots that the core was last told
+	felt         bool                 // a look at the uplink is planned
+	suspected    [][]overlay.PeerID   // by stripe: the path when its parent became suspect
 	profile
 }
 
@@ -144,10 +145,11 @@ func (s *shard) look(p *peer) {
 	if p.live-s.now > int64(failover.UplinkPressed) {
 		l.Behind = used
 	}
+	before := p.uplink.Pressed()
 	n := p.uplink.Look(time.Duration(s.now), s.e.set.Stripes, p.slots, l, p.rng)
-	if n != p.given {
+	if pressed := p.uplink.Pressed(); n != p.given || pressed != before {
 		p.given = n
-		s.step(p, overlay.Event{Kind: overlay.EvSlots, Slots: int32(n)})
+		s.step(p, overlay.Event{Kind: overlay.EvSlots, Slots: int32(n), Pressed: pressed})
 	}
 	if p.felt = !p.uplink.Calm(p.slots); p.felt {
 		s.after(p, failover.UplinkLook, event{kind: evLook})
@@ -155,7 +157,13 @@ func (s *shard) look(p *peer) {
 }
 
 // called answers a dial. When both dial at once, that of the lower index counts.
+// One too many is turned away, as by the live host.
 func (s *shard) called(p *peer, ev *event) {
+	q := &s.e.peers[ev.from]
+	if p.door != nil && !p.door.Allow(time.Duration(s.now)) {
+		s.post(p, event{at: s.now + int64(base(&p.profile, &q.profile)), to: ev.from, from: p.index, conn: ev.conn, kind: evFailed})
+		return
+	}
 	for n, d := range p.dials {
 		if d.peer == ev.from {
 			if p.index < ev.from {
@@ -165,10 +173,9 @@ func (s *shard) called(p *peer, ev *event) {
 			break
 		}
 	}
-	q := &s.e.peers[ev.from]
 	c := p.attach(s.e, ev.from, ev.conn)
 	rtt := 2 * c.way
-	s.send(p, c, s.e.laneControl(), false, event{kind: evDialled, size: 64, seq: uint64(rtt)})
+	s.send(p, c, s.e.laneControl(), false, event{kind: evDialled, size: failover.HandshakeBytes, seq: uint64(rtt)})
 	s.step(p, overlay.Event{Kind: overlay.EvConnected, Peer: q.id, RTT: rtt})
 }
 

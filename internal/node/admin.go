@@ -171,6 +171,7 @@ var (
 	descDraining = prometheus.NewDesc("braidway_draining", "1: the peer is leaving.", nil, nil)
 	descEvents   = prometheus.NewDesc("braidway_events_total", "Trace events, by kind.", []string{"event"}, nil)
 	descDHT      = prometheus.NewDesc("braidway_dht_nodes", "Nodes in the DHT's routing table.", nil, nil)
+	descDoor     = prometheus.NewDesc("braidway_connections_refused_total", "Connections from outside that were turned away before their handshake: more came than the upload bears.", nil, nil)
 	descPeers    = prometheus.NewDesc("braidway_connected_peers", "Open libp2p connections.", nil, nil)
 )
 
@@ -186,6 +187,7 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 		ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
 	}
 	gauge(descDHT, float64(c.n.dht.Size()))
+	counter(descDoor, c.n.host.Refused())
 	gauge(descPeers, float64(c.n.connectedPeers()))
 	gauge(descDraining, one(c.n.Draining()))
 	for name, n := range c.n.traces {

@@ -73,6 +73,7 @@ func New(cfg Config) (*Node, error) {
 	if cfg.Window < leastWindow {
 		return nil, fmt.Errorf("node: Config.Window is %v, allowed is %v and more, or 0 for %v", cfg.Window, leastWindow, windowAge)
 	}
+	cfg.Host.Upload = cfg.UploadLimit
 	h, err := p2p.NewHost(cfg.Host)
 	if err != nil {
 		return nil, err

@@ -91,7 +91,7 @@ func (s *slotKeeper) tick(now time.Duration, l failover.Look) (int, bool) {
 	n := s.line.Look(now, s.k, s.most(), l, s.rng)
 	// A bitrate that varies a little changes nothing.
 	measured := s.limit == 0 || s.line.Troubles > 0 || s.line.Pressed() || held
-	changed := n != s.last && (measured || n < s.last*9/10 || n > s.last*11/10)
+	changed := n != s.last && (measured || n < s.last*9/10 || n > s.last*11/10) || held != s.line.Pressed()
 	if changed {
 		s.last = n
 	}
@@ -107,7 +107,7 @@ func (s *Session) fitSlots() {
 		s.emit(TraceEvent{Event: name, Seq: uint64(n)})
 	}
 	if changed {
-		s.step(overlay.Event{Kind: overlay.EvSlots, Slots: int32(n)})
+		s.step(overlay.Event{Kind: overlay.EvSlots, Slots: int32(n), Pressed: s.slots.line.Pressed()})
 	}
 }
 

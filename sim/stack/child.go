@@ -14,6 +14,7 @@ import (
 	"regexp"
 	"runtime/debug"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"testing/synctest"
 
@@ -45,7 +46,7 @@ func Main() {
 		return
 	}
 	_ = os.Unsetenv(childVar)
-	signal.Ignore(os.Interrupt) // a terminal tells both; the parent decides
+	signal.Ignore(os.Interrupt, syscall.SIGTERM) // a terminal and timeout(1) tell both; the parent decides
 	slog.SetDefault(slog.New(slog.DiscardHandler))
 	// Packets and frames are most of what is allocated; the peak is bounded.
 	debug.SetGCPercent(100)

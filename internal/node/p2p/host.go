@@ -45,6 +45,9 @@ type HostConfig struct {
 	Version string
 	// Limits of resources.
 	Limits Limits
+	// Upload is what the host may send, bit/s; 0: nobody said. A part of it goes to
+	// handshakes with who dials (failover.NewHandshakes), and no more.
+	Upload int64
 	// NAT looks for ways in from outside: port mapping, AutoNAT, hole punching,
 	// and reservations with relays when the host is not reachable. It is left
 	// out of hosts with Fault or ListenPacket, whose other sockets it would bypass.
@@ -73,6 +76,7 @@ type Host struct {
 	host.Host
 	key   ed25519.PrivateKey
 	fault *Fault
+	door  *door
 }
 
 // ListenError says that an address cannot be listened on.
@@ -122,7 +126,7 @@ func NewHost(cfg HostConfig) (*Host, error) {
 	}
 	h := &Host{key: cfg.Key, fault: cfg.Fault}
 	var self atomic.Pointer[Host] // for autorelay, which may ask before New returns
-	opts, err := cfg.options(&self)
+	opts, err := cfg.options(h, &self)
 	if err != nil {
 		return nil, err
 	}
@@ -143,6 +147,10 @@ func NewHost(cfg HostConfig) (*Host, error) {
 	}
 	return h, nil
 }
+
+// Refused returns how many connections from outside were turned away because
+// more came than the upload bears.
+func (h *Host) Refused() int64 { return h.door.refused.Load() }
 
 // packetOnly says whether all sockets of the host go through our hands.
 func (cfg *HostConfig) packetOnly() bool { return cfg.Fault != nil || cfg.ListenPacket != nil }
@@ -188,7 +196,7 @@ func listen(n network.Network, a ma.Multiaddr) error {
 	return n.Listen(a)
 }
 
-func (cfg *HostConfig) options(self *atomic.Pointer[Host]) ([]libp2p.Option, error) {
+func (cfg *HostConfig) options(h *Host, self *atomic.Pointer[Host]) ([]libp2p.Option, error) {
 	key, err := Libp2pKey(cfg.Key)
 	if err != nil {
 		return nil, err
@@ -201,6 +209,7 @@ func (cfg *HostConfig) options(self *atomic.Pointer[Host]) ([]libp2p.Option, err
 	if err != nil {
 		return nil, fmt.Errorf("p2p: resource limits: %w", err)
 	}
+	h.door = newDoor(rm, cfg.Upload)
 	// Trim well below the hard limit, so that newcomers find room.
 	cm, err := connmgr.NewConnManager(cfg.Limits.Conns*6/10, cfg.Limits.Conns*8/10, connmgr.WithGracePeriod(30*time.Second))
 	if err != nil {
@@ -210,7 +219,7 @@ func (cfg *HostConfig) options(self *atomic.Pointer[Host]) ([]libp2p.Option, err
 		libp2p.Identity(key),
 		libp2p.UserAgent("braidway/" + version),
 		libp2p.ProtocolVersion("braidway/1"),
-		libp2p.ResourceManager(rm),
+		libp2p.ResourceManager(h.door),
 		libp2p.ConnectionManager(cm),
 		libp2p.EnableRelay(),
 		libp2p.NoListenAddrs,
