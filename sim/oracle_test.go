@@ -72,7 +72,7 @@ func overfull(e *engine) (n int) {
 		switch {
 		case s.Slots == 0:
 		case scarce:
-			most = s.Slots + s.Slots/4 + 3
+			most = p.slots + p.slots/2 + 3
 		default:
 			most = s.Slots + max(1, s.Slots/8) + 1
 		}

@@ -7,6 +7,8 @@ import (
 	"math"
 	"math/rand/v2"
 	"time"
+
+	"github.com/braidway/braidway/failover"
 )
 
 // lognormal is given by the mean and deviation of the natural logarithm.
@@ -216,13 +218,13 @@ func (s *Settings) give(p *profile, factor float64) {
 }
 
 func (s *Settings) slotsFor(up float64) int {
-	return min(int(up*(1-s.Headroom)*float64(s.Stripes)/s.Bitrate()), 65535)
+	return min(int(up*(1-s.Headroom)*float64(s.Stripes)/(s.Bitrate()*failover.StreamOverhead)), 65535)
 }
 
 // publisher is well connected, in the middle of Europe's region.
 func (s *Settings) publisher() profile {
 	up := s.Publisher * s.Bitrate()
-	return profile{region: 4, nat: natOpen, oneWay: time.Millisecond, up: up / (1 - s.Headroom), down: 1e9, loss: 0.0001 * s.Loss,
+	return profile{region: 4, nat: natOpen, oneWay: time.Millisecond, up: up * failover.StreamOverhead / (1 - s.Headroom), down: 1e9, loss: 0.0001 * s.Loss,
 		slots: min(int(s.Publisher*float64(s.Stripes)), 65535)}
 }
 

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"testing"
 	"time"
+
+	"github.com/braidway/braidway/failover"
 )
 
 func source(seed uint64) *rand.Rand { return rand.New(rand.NewPCG(seed, 9)) }
@@ -113,7 +115,7 @@ func TestCapacityIsWhatWasAskedFor(t *testing.T) {
 			about(t, "mean upload", sum/float64(len(all))/set.Bitrate(), capacity, share)
 			// Slots leave the headroom, and less than one each is lost to rounding.
 			most := sum / set.Bitrate() * float64(set.Stripes)
-			if s := float64(slots); s > most || s < most*(1-set.Headroom)-float64(len(all)) {
+			if s := float64(slots); s > most || s < most*(1-set.Headroom)/failover.StreamOverhead-float64(len(all)) {
 				t.Errorf("%v slots for %v stripes' worth of upload", s, most)
 			}
 		}

@@ -23,8 +23,8 @@ const (
 	maxSlots = 4096
 )
 
-// slotKeeper turns the upload limit into slots, limit / (bitrate / k), and has
-// failover.Uplink measure whether the line bears that. Owned by the session's loop.
+// slotKeeper turns the upload limit into slots, limit / (bitrate / k) with what is
+// around the stream counted, and has failover.Uplink measure whether the line bears that. Owned by the session's loop.
 type slotKeeper struct {
 	limit   int64 // bit/s; 0: none is known
 	off     bool
@@ -56,7 +56,7 @@ func (s *slotKeeper) most() int {
 	case s.off:
 		return 0
 	case s.limit > 0:
-		return int(min(float64(s.limit)*float64(s.k)/s.bitrate, maxSlots))
+		return int(min(float64(s.limit)*float64(s.k)/(s.bitrate*failover.StreamOverhead), maxSlots))
 	}
 	return mostSlots * s.k
 }

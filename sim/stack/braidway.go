@@ -16,6 +16,7 @@ import (
 
 	"github.com/libp2p/go-libp2p/core/peer"
 
+	"github.com/braidway/braidway/failover"
 	"github.com/braidway/braidway/internal/node"
 	"github.com/braidway/braidway/internal/node/p2p"
 	"github.com/braidway/braidway/measure"
@@ -112,7 +113,7 @@ func pace(set *sim.Settings) (pieces int, every time.Duration, payload int, err 
 // Upload is the limit, bit/s, at which a live peer has so many slots. The half
 // keeps what is measured of the stream from rounding one away.
 func Upload(set *sim.Settings, slots int) int64 {
-	return int64((float64(slots) + 0.5) / float64(set.Stripes) * set.Bitrate())
+	return int64((float64(slots) + 0.5) / float64(set.Stripes) * set.Bitrate() * failover.StreamOverhead)
 }
 
 // Payload is how many bytes of an encoded object of the set size are the

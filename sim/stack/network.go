@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"time"
 
+	"github.com/braidway/braidway/failover"
 	"github.com/braidway/braidway/sim"
 )
 
@@ -143,7 +144,7 @@ func (b *builtin) draw(i int) host {
 	h.down = max(h.kind.down*1e6*math.Exp(0.7*rng.NormFloat64()), 2*b.set.Bitrate())
 	h.free = rng.Float64() < b.set.FreeRiders
 	if i == 0 { // well connected, in the middle of Europe
-		h = host{area: 2, kind: &lineKinds[0], oneWay: time.Millisecond, up: b.set.Publisher * b.set.Bitrate() / (1 - b.set.Headroom), down: 1e9}
+		h = host{area: 2, kind: &lineKinds[0], oneWay: time.Millisecond, up: b.set.Publisher * b.set.Bitrate() * failover.StreamOverhead / (1 - b.set.Headroom), down: 1e9}
 	}
 	return h
 }
@@ -161,7 +162,7 @@ func (b *builtin) Line(i int) Line {
 	if h.free {
 		l.Up = max(l.Up, rate/4) // requests and control need some
 	} else {
-		l.Slots = int(l.Up * (1 - b.set.Headroom) * float64(b.set.Stripes) / rate)
+		l.Slots = int(l.Up * (1 - b.set.Headroom) * float64(b.set.Stripes) / (rate * failover.StreamOverhead))
 	}
 	return l
 }
