@@ -256,6 +256,29 @@ func TestSimValidateMarksWhatIsBeyondTheGoal(t *testing.T) {
 	}
 }
 
+func TestAStoppedSimValidateShowsWhatThereIs(t *testing.T) {
+	fake := withFake(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	runStack = func(_ context.Context, s sim.Scenario, o sim.Options) (*sim.Result, error) {
+		cancel()
+		r, err := fake.run(context.Background(), s, o)
+		r.Partial = true
+		return r, err
+	}
+	var s simFlags
+	s.peers, s.seeds, s.asJSON = 60, 1, true
+	sc, _ := sim.Find("calm")
+	var out, screen bytes.Buffer
+	err := s.validate(ctx, sc, runtimes(sc, true), &out, &screen)
+	var stopped stoppedError
+	if !errors.As(err, &stopped) {
+		t.Errorf("error %v", err)
+	}
+	if m := asMap(t, out.String()); len(m["runtimes"].([]any)) != 2 {
+		t.Errorf("%v", m["runtimes"])
+	}
+}
+
 const someTrace = `{"t":-2.5,"peer":17,"id":"00000000000000ab","ev":"join"}
 {"ev":"join","id":"00000000000000ab","other":3,"peer":17,"stripe":0,"t":-2}
 {"t":-2,"peer":17,"id":"00000000000000ab","ev":"state","stripes":[{"stripe":0,"parent":3,"path":[0,3,17],"standbys":[4,5],"position":9}]}

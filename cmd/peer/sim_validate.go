@@ -69,6 +69,7 @@ func simValidateCommand() *cobra.Command {
 		Use: "validate SCENARIO|FILE.toml", Short: "Lay the model beside the full stack and real processes",
 		Long: `Runs the same scenario with the same seed in the model and in the full stack, and
 prints their figures with their differences. Those beyond 10 % are marked with !.
+Ctrl-C prints what there is until then, and exits with status 1.
 Where nothing but kills and freezes happens it also runs as real processes on
 127.0.0.1, in real time, as many as this machine carries: there round trips are
 next to nothing, and what is measured is a viewer's whole time.`,
@@ -101,17 +102,30 @@ next to nothing, and what is measured is a viewer's whole time.`,
 func (s *simFlags) validate(ctx context.Context, sc sim.Scenario, all []validated, out, screen io.Writer) error {
 	points := s.points(sc)
 	var results []*sim.Result
+	var early error // a signal: what is there is shown
 	for i := range all {
+		if early != nil {
+			break
+		}
 		fmt.Fprintf(screen, "%s: %s\n", all[i].name, &points[0])
 		b := s.batch(points, screen)
 		b.run, b.options.NoFloor = all[i].run, true
 		rs, err := b.all(ctx)
 		if err != nil {
-			return fmt.Errorf("%s: %w", all[i].name, err)
+			early = fmt.Errorf("%s: %w", all[i].name, err)
 		}
-		all[i].result = rs[0]
-		results = append(results, rs[0])
+		if lost(err) {
+			return early
+		}
+		if rs[0] != nil {
+			all[i].result = rs[0]
+			results = append(results, rs[0])
+		}
 	}
+	if len(results) == 0 {
+		return early
+	}
+	all = all[:len(results)]
 	figures := compareFigures(results)
 	doc := struct {
 		Scenario string   `json:"scenario"`
@@ -126,7 +140,7 @@ func (s *simFlags) validate(ctx context.Context, sc sim.Scenario, all []validate
 		cols[i].Label, cols[i].Result = all[i].name, all[i].result
 	}
 	err := s.show(out, doc, func(w io.Writer) error { return printFigures(w, doc.Runtimes, figures) })
-	return errors.Join(err, s.keepReport(sc.Name+": "+strings.Join(doc.Runtimes, " and "), cols))
+	return errors.Join(early, err, s.keepReport(sc.Name+": "+strings.Join(doc.Runtimes, " and "), cols))
 }
 
 // compareFigures lays the results side by side.
@@ -145,6 +159,9 @@ func compareFigures(results []*sim.Result) []figure {
 
 // judge computes how far the first value is from the second.
 func (f *figure) judge() {
+	if len(f.Values) < 2 { // it was stopped before
+		return
+	}
 	model, real := f.Values[0], f.Values[1]
 	if model == nil || real == nil || *real == 0 && *model != 0 {
 		f.Beyond = (model == nil) != (real == nil) || model != nil
