@@ -14,7 +14,8 @@ const (
 	// an uplink of five streams, most of which its children have, and the stream
 	// came seconds late for everybody, those who had watched before among them.)
 	handshakeShare = 0.1
-	// freeHandshakes a second, where there is no limit for uploads: a few percent of a core and of a fast line (a guess).
+	// freeHandshakes a second, where there is no limit for uploads: a few percent of
+	// a core and of a fast line (a guess).
 	freeHandshakes = 100
 	// leastHandshakes are let in at once, after a while without any: when half of
 	// all die, the others look for new neighbours together (a guess).

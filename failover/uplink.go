@@ -44,7 +44,7 @@ type Uplink struct {
 	// Troubles counts how often slots were given up.
 	Troubles int
 
-	bad   int           // children of the last trouble: fewer were borne
+	bad   int           // slots in use at the last trouble: so many were not borne
 	rest  time.Duration // until then trouble is still the last one
 	tryAt time.Duration // when more slots are tried
 	pause time.Duration // between two tries

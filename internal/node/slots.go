@@ -24,7 +24,8 @@ const (
 )
 
 // slotKeeper turns the upload limit into slots, limit / (bitrate / k) with what is
-// around the stream counted, and has failover.Uplink measure whether the line bears that. Owned by the session's loop.
+// around the stream counted, and has failover.Uplink measure whether the line bears
+// that. Owned by the session's loop.
 type slotKeeper struct {
 	limit   int64 // bit/s; 0: none is known
 	off     bool
