@@ -126,12 +126,8 @@ func (p *Peer) accept(n *neighbour, i int, m Subscribe) {
 		m.From, m.Have = 0, 0
 	}
 	start := max(m.From, p.have.Base(), p.start)
-	if m.Latest || m.Epoch != p.epoch { // it begins, with a whole group
-		if g, ok := p.latestGroup(); ok {
-			start = g
-		}
-	} else {
-		start = max(start, p.olderThan(p.worthSending()))
+	if g, ok := p.latestGroup(); ok && (m.Latest || m.Epoch != p.epoch) {
+		start = g
 	}
 	k := uint64(p.cfg.Stripes)
 	if m.Latest {
@@ -161,17 +157,6 @@ func (p *Peer) accept(n *neighbour, i int, m Subscribe) {
 		}
 	}
 	s.kinAt = min(s.kinAt, p.now)
-}
-
-// worthSending is the age of the oldest object that a child is sent which plays
-// already. What is older comes too late for everybody, and would make all that
-// follows late too. (Found in the full stack: a publisher whose uplink a crowd had
-// filled for four seconds sent the past from then on, to ever other children.)
-func (p *Peer) worthSending() time.Duration {
-	if p.pressed {
-		return p.cfg.Buffer
-	}
-	return p.oldAge() / 2
 }
 
 // newcomerStart is where a newcomer starts: at the latest group, where there is

@@ -43,7 +43,7 @@ const (
 	// EvBad: Peer sent something that does not verify or parse. It is banned.
 	EvBad
 	// EvSlots: the room for children changed to Slots in all stripes together;
-	// Pressed: the uplink is full, and only live objects are to go out.
+	// Pressed: the uplink is full, and hardly a pull is to be answered.
 	EvSlots
 	// EvSlow: child Peer does not keep up in Stripe: its queue gave up a group.
 	EvSlow
