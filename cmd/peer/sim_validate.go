@@ -104,22 +104,20 @@ func (s *simFlags) validate(ctx context.Context, sc sim.Scenario, all []validate
 	var results []*sim.Result
 	var early error // a signal: what is there is shown
 	for i := range all {
-		if early != nil {
-			break
-		}
 		fmt.Fprintf(screen, "%s: %s\n", all[i].name, &points[0])
 		b := s.batch(points, screen)
 		b.run, b.options.NoFloor = all[i].run, true
 		rs, err := b.all(ctx)
-		if err != nil {
-			early = fmt.Errorf("%s: %w", all[i].name, err)
-		}
 		if lost(err) {
-			return early
+			return fmt.Errorf("%s: %w", all[i].name, err)
 		}
 		if rs[0] != nil {
 			all[i].result = rs[0]
 			results = append(results, rs[0])
+		}
+		if err != nil {
+			early = fmt.Errorf("%s: %w", all[i].name, err)
+			break
 		}
 	}
 	if len(results) == 0 {

@@ -41,7 +41,8 @@
 //     objects to another: nothing orders different connections. A publisher with
 //     room for 4 streams and 20 % of headroom, asked by 40 viewers in 5 s at a
 //     jitter of 10 ms, is over its uplink and never comes back; with 30 % all is
-//     well. The model has none of this.
+//     well. The model counts headers, acknowledgements and handshakes, but drops
+//     nothing at a full line, and orders different connections.
 //   - The bubble ends only when all goroutines in it have ended. A host, a DHT,
 //     a pubsub or simnet that was not closed fails the run.
 //   - Nothing may wait for something outside the bubble; time.Now inside is
