@@ -14,19 +14,6 @@ const (
 	// lookahead is the least time that any message takes, so that shards may
 	// run that long side by side.
 	lookahead = 2 * time.Millisecond
-	// dialTrips is what a dial costs in round trips until the welcome is there:
-	// 46 ms at 20 ms (FACTS). The dialled side begins when it sends that.
-	dialTrips = 2.3
-	// dialBytes is what a dial costs on the dialler's uplink, with headers: 6.7 kB of
-	// padded handshake, with a key that stands up to quantum computers, and identify,
-	// the session's hello and a card (measured on loopback, libp2p v0.51.0). The other
-	// side's is failover.HandshakeBytes.
-	dialBytes = 8000
-	// punchTime is what coordinating a hole punch adds (a guess: two more
-	// round trips over a relay).
-	punchTime = 150 * time.Millisecond
-	// dialTimeout is the live runtime's.
-	dialTimeout = 5 * time.Second
 	// packet is how many bytes one QUIC packet carries.
 	packet = 1200
 	// around is what lies around a packet's content on an uplink, bytes: headers of
@@ -155,61 +142,6 @@ func (s *shard) receive(p *peer, ev *event) bool {
 	ev.at, ev.done = s.now+wait, true
 	s.q.push(*ev)
 	return false
-}
-
-// dial tries to connect p with peer i.
-func (s *shard) dial(p *peer, i uint32) {
-	e := s.e
-	q := &e.peers[i]
-	gen := p.next()
-	ev := event{to: i, from: p.index, kind: evDial, conn: uint32(gen)}
-	chance := direct(p.nat, q.nat)
-	if chance < 1 && pairDraw(e.seed, p.index, i) >= chance {
-		s.after(p, dialTimeout, event{kind: evFailed, from: i})
-		return
-	}
-	way := base(&p.profile, &q.profile)
-	rtt := 2*way + jitter(p.rng, e.jitterOf(p))
-	cost := time.Duration(dialTrips*float64(rtt)) - way
-	if q.nat != natOpen && p.nat != natOpen {
-		cost += punchTime
-	}
-	left := max(p.transmit(s.now, dialBytes, false), p.cutUntil)
-	if e.split != nil {
-		left = e.healAt(p.index, i, left)
-	}
-	if left-s.now > int64(dialTimeout) {
-		s.after(p, dialTimeout, event{kind: evFailed, from: i})
-		return
-	}
-	// Should nobody answer, the dial ends by its time-out: an answer makes it void.
-	s.after(p, dialTimeout, event{kind: evFailed, from: i, conn: uint32(gen)})
-	p.dials = append(p.dials, pending{i, uint32(gen)})
-	ev.at = left + int64(cost)
-	s.post(p, ev)
-}
-
-// pending is a dial without an answer yet.
-type pending struct{ peer, gen uint32 }
-
-func (p *peer) dialled(i, gen uint32) bool {
-	for n, d := range p.dials {
-		if d.peer == i && d.gen == gen {
-			p.dials = append(p.dials[:n], p.dials[n+1:]...)
-			return true
-		}
-	}
-	return false
-}
-
-// pairDraw is a number in [0,1) that belongs to the pair of networks, not to
-// the try: a NAT is hard, or it is not.
-func pairDraw(seed uint64, a, b uint32) float64 {
-	if a > b {
-		a, b = b, a
-	}
-	x := mix(seed ^ uint64(a)<<32 ^ uint64(b) ^ 0x9e3779b97f4a7c15)
-	return float64(x>>11) / (1 << 53)
 }
 
 // mix is SplitMix64's finaliser (Steele, Lea, Flood 2014).

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/braidway/braidway/failover"
 	"github.com/braidway/braidway/overlay"
 )
 
@@ -297,10 +298,29 @@ func TestMoreDialsThanTheUploadBearsAreRefusedAtOnce(t *testing.T) {
 
 func TestADialTakesOfBothUplinks(t *testing.T) {
 	l := newLab(line100(natOpen), line100(natOpen))
+	of := func(bytes int) float64 { return float64(onWire(bytes)) * 8 / 10e6 * 1e3 }
 	l.do(1, overlay.Action{Kind: overlay.ActConnect, Peer: l.peers[2].id})
-	about(t, "ms on the dialler's uplink", float64(l.peers[1].live-l.now)/1e6, float64(onWire(dialBytes))*8/10e6*1e3, .01)
-	l.until(100 * time.Millisecond)
-	if got := l.peers[2].live; got == 0 {
+	about(t, "ms on the dialler's uplink at first", float64(l.peers[1].live-l.now)/1e6, of(knockBytes), .01)
+	l.until(300 * time.Millisecond)
+	if l.peers[1].find(2) == nil || l.peers[2].find(1) == nil {
+		t.Fatal("they are not connected")
+	}
+	about(t, "bytes of the dialled side", openBytes+welcomeBytes, failover.HandshakeBytes, 0)
+	if l.peers[2].live == 0 {
 		t.Error("the answer takes nothing")
+	}
+}
+
+func TestWhoIsTurnedAwaySendsOnlyItsKnock(t *testing.T) {
+	lines := []profile{line100(natOpen), line100(natOpen)}
+	lines[1].slots = 4
+	l := newLab(lines...)
+	for l.peers[2].door.Allow(0) {
+	}
+	l.do(1, overlay.Action{Kind: overlay.ActConnect, Peer: l.peers[2].id})
+	left := l.peers[1].live
+	l.until(100 * time.Millisecond)
+	if l.peers[1].live != left || l.peers[2].live != 0 {
+		t.Error("more is sent than the first flight")
 	}
 }

@@ -109,16 +109,8 @@ func (s *shard) handle(ev *event) {
 		s.make(p)
 	case evObject, evServe, evBeacon, evMessage:
 		s.arrived(p, ev)
-	case evDial:
-		s.called(p, ev)
-	case evDialled:
-		if !p.dialled(ev.from, ev.conn) { // too late: the dial was given up
-			q := &s.e.peers[ev.from]
-			s.post(p, event{at: s.now + int64(base(&p.profile, &q.profile)), to: ev.from, from: p.index, conn: ev.conn, kind: evClosed})
-			return
-		}
-		p.attach(s.e, ev.from, ev.conn)
-		s.step(p, overlay.Event{Kind: overlay.EvConnected, Peer: s.e.peers[ev.from].id, RTT: time.Duration(ev.seq)})
+	case evKnock, evOpen, evHello, evWelcome:
+		s.shake(p, ev)
 	case evFailed:
 		if ev.conn == 0 || p.dialled(ev.from, ev.conn) {
 			s.step(p, overlay.Event{Kind: overlay.EvDisconnected, Peer: s.e.peers[ev.from].id})
@@ -154,29 +146,6 @@ func (s *shard) look(p *peer) {
 	if p.felt = !p.uplink.Calm(p.slots); p.felt {
 		s.after(p, failover.UplinkLook, event{kind: evLook})
 	}
-}
-
-// called answers a dial. When both dial at once, that of the lower index counts.
-// One too many is turned away, as by the live host.
-func (s *shard) called(p *peer, ev *event) {
-	q := &s.e.peers[ev.from]
-	if p.door != nil && !p.door.Allow(time.Duration(s.now)) {
-		s.post(p, event{at: s.now + int64(base(&p.profile, &q.profile)), to: ev.from, from: p.index, conn: ev.conn, kind: evFailed})
-		return
-	}
-	for n, d := range p.dials {
-		if d.peer == ev.from {
-			if p.index < ev.from {
-				return
-			}
-			p.dials = append(p.dials[:n], p.dials[n+1:]...)
-			break
-		}
-	}
-	c := p.attach(s.e, ev.from, ev.conn)
-	rtt := 2 * c.way
-	s.send(p, c, s.e.laneControl(), false, event{kind: evDialled, size: failover.HandshakeBytes, seq: uint64(rtt)})
-	s.step(p, overlay.Event{Kind: overlay.EvConnected, Peer: q.id, RTT: rtt})
 }
 
 // arrived handles what came on a connection.

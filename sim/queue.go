@@ -37,13 +37,15 @@ const (
 	evServe
 	evBeacon
 	evMessage
-	evDial    // a dial reaches the other peer
-	evDialled // and its answer the dialler
-	evFailed  // a dial failed
-	evClosed  // the other side closed
-	evFound   // rendezvous answers
-	evSlow    // a child's queue ran over
-	evLook    // at the queue before the uplink
+	evKnock // a dial: four flights, there and back (dial.go)
+	evOpen
+	evHello
+	evWelcome
+	evFailed // a dial failed
+	evClosed // the other side closed
+	evFound  // rendezvous answers
+	evSlow   // a child's queue ran over
+	evLook   // at the queue before the uplink
 )
 
 func (e *event) before(o *event) bool {
