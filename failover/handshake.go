@@ -22,13 +22,8 @@ const (
 	leastHandshakes = 16
 )
 
-// Handshakes limits the handshakes with those who dial: a token bucket.
-type Handshakes struct {
-	rate   float64 // a second
-	burst  float64
-	tokens float64
-	at     time.Duration
-}
+// Handshakes limits the handshakes with those who dial.
+type Handshakes struct{ tokens Bucket }
 
 // NewHandshakes returns the limit for a peer that may send so many bit/s; 0: nobody
 // said how many. Whoever comes beyond it is to be turned away before any work is
@@ -38,20 +33,11 @@ func NewHandshakes(upload int64) *Handshakes {
 	if upload > 0 {
 		rate = float64(upload) / 8 * handshakeShare / HandshakeBytes
 	}
-	burst := max(leastHandshakes, 2*rate)
-	return &Handshakes{rate: rate, burst: burst, tokens: burst}
+	return &Handshakes{NewBucket(rate, max(leastHandshakes, 2*rate))}
 }
 
 // Burst returns how many are let in at once, after a while without any.
-func (h *Handshakes) Burst() int { return int(h.burst) }
+func (h *Handshakes) Burst() int { return int(h.tokens.burst) }
 
 // Allow lets one in, or does not; now is since any fixed start.
-func (h *Handshakes) Allow(now time.Duration) bool {
-	h.tokens = min(h.burst, h.tokens+h.rate*max(0, now-h.at).Seconds())
-	h.at = max(h.at, now)
-	if h.tokens < 1 {
-		return false
-	}
-	h.tokens--
-	return true
-}
+func (h *Handshakes) Allow(now time.Duration) bool { return h.tokens.Take(now, 1) }

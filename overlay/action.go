@@ -77,6 +77,7 @@ const (
 	TracePush                     // child Peer was asked to move for a newcomer
 	TraceStall                    // the peer itself was stopped for Wait
 	TraceBudget                   // a pull was not sent for want of tokens
+	TraceYield                    // all stripes were given back for Wait: there is too little upload
 	TracePublish                  // this peer is the publisher from now on
 )
 
@@ -84,7 +85,7 @@ var traceNames = [...]string{
 	TraceJoin: "join", TraceSwitch: "switch", TraceMove: "move", TraceSuspect: "suspect",
 	TraceCancel: "cancel", TraceHedge: "hedge", TraceRepair: "repair", TraceStarved: "starved",
 	TraceOrphan: "orphan", TraceGone: "gone", TraceLoop: "loop", TraceRefuse: "refuse",
-	TraceAccept: "accept", TracePush: "push", TraceStall: "stall", TraceBudget: "budget", TracePublish: "publish",
+	TraceAccept: "accept", TracePush: "push", TraceStall: "stall", TraceBudget: "budget", TraceYield: "yield", TracePublish: "publish",
 }
 
 // String returns the trace event's name in logs and metrics.

@@ -78,14 +78,18 @@ func (p *Peer) admit(n *neighbour, i int, urgent, stranded bool) bool {
 	// that is not behind it.
 	needy := p.cfg.Publisher && p.usedIn(i) < p.slots/p.cfg.Stripes
 	most := 0
+	one := 0 // a small uplink has no room for even one more
 	if p.slots >= 4 {
-		most = max(1, p.slots/8)
+		most, one = max(1, p.slots/8), 1
 	}
-	if needy {
+	if needy && !p.pressed {
 		most++
 	}
 	used := p.used()
-	if p.cfg.MaxChildren > 0 && p.usedIn(i) > p.cfg.MaxChildren || used >= p.slots+most+1 {
+	if p.pressed && used >= p.slots {
+		return false // whoever comes beside those there are makes it worse for all
+	}
+	if p.cfg.MaxChildren > 0 && p.usedIn(i) > p.cfg.MaxChildren || used >= p.slots+most+one {
 		return false
 	}
 	// Even with the extra places taken: those who cannot move may have nowhere to
@@ -241,17 +245,13 @@ func (p *Peer) shed() {
 			}
 		}
 	}
-	for pass := 0; pass < 2 && excess > 0; pass++ {
-		for i := range p.stripes {
-			if (Home(p.self, p.cfg.Stripes) == i) != (pass == 1) {
-				continue
-			}
-			for c := len(p.stripes[i].children) - 1; c >= 0 && excess > 0; c-- {
-				if p.stripes[i].children[c].away <= p.now {
-					p.push(i, c, 0)
-					excess--
-				}
-			}
+	excess -= p.cut(excess)
+	for excess > 0 {
+		i, c := p.first(func(c *child) bool { return c.away <= p.now })
+		if i < 0 {
+			return
 		}
+		p.push(i, c, 0)
+		excess--
 	}
 }

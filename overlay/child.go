@@ -139,8 +139,8 @@ func (p *Peer) accept(n *neighbour, i int, m Subscribe) {
 	}
 	// The past of one that plays is due sooner than live objects; more of it than
 	// there is room for, or a newcomer's, waits behind them.
-	due := !m.Latest && past <= p.spare.has(p.now)
-	p.spare.owe(p.now, past)
+	due := !m.Latest && past <= int(p.spare.Has(p.now))
+	p.spare.Owe(p.now, float64(past))
 	if at := p.childAt(i, n.id); at >= 0 {
 		s.children = slices.Delete(s.children, at, at+1)
 	}
@@ -170,7 +170,7 @@ func (p *Peer) newcomerStart(id PeerID, latest uint64) uint64 {
 			}
 		}
 	}
-	if next := p.nextGroup(); next > latest && p.edge > latest && int(p.edge-latest) > p.spare.has(p.now) {
+	if next := p.nextGroup(); next > latest && p.edge > latest && int(p.edge-latest) > int(p.spare.Has(p.now)) {
 		return next
 	}
 	return latest

@@ -177,7 +177,7 @@ func (s *script) line(t *testing.T, d *datadriven.TestData, f []string) {
 			rtt = "10ms"
 		}
 		s.step(Event{Kind: EvConnected, Peer: id, RTT: w.dur(rtt)})
-		message(Hello{Publisher: w.has("publisher"), Slots: 8, Epoch: w.num("epoch"), Edge: w.num("edge")})
+		message(Hello{Publisher: w.has("publisher"), Slots: uint16(w.numOr("slots", 8)), Epoch: w.num("epoch"), Edge: w.num("edge")})
 	case "lost":
 		s.step(Event{Kind: EvDisconnected, Peer: id})
 	case "accept":

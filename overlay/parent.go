@@ -20,7 +20,7 @@ const needyAfter = 2 * time.Second
 
 // join subscribes the stripes that have no parent, wherever a neighbour can serve them.
 func (p *Peer) join() {
-	if p.cfg.Publisher || p.drained {
+	if p.cfg.Publisher || p.drained || p.resting() {
 		return
 	}
 	for i := range p.stripes {
@@ -56,7 +56,7 @@ func (p *Peer) ask(n *neighbour, i int, why reason) {
 		} else if s.orphan {
 			m.Lost = s.dead
 		}
-		m.Urgent = s.orphan || s.episode.on || s.parent == 0 && p.now-p.startAt > needyAfter || s.leave != 0 && p.neighbour(s.parent) != nil && p.neighbour(s.parent).away
+		m.Urgent = !s.cut && (s.orphan || s.episode.on || s.parent == 0 && p.now-p.startAt > needyAfter || s.leave != 0 && p.neighbour(s.parent) != nil && p.neighbour(s.parent).away)
 	}
 	p.send(n.id, m)
 }
@@ -158,7 +158,7 @@ func (p *Peer) accepted(n *neighbour, m Accept) {
 	default:
 		p.trace(TraceJoin, n.id, i, m.Start, 0)
 	}
-	s.parent, s.fresh, s.orphan, s.leave, s.starved = n.id, true, false, 0, 0
+	s.parent, s.fresh, s.orphan, s.cut, s.leave, s.starved = n.id, true, false, false, 0, 0
 	s.lag = n.lag[i] + n.rtt/2
 	s.episode = episode{}
 	s.siblings, s.uncles = nil, nil
@@ -248,9 +248,13 @@ func (p *Peer) refused(n *neighbour, m Refuse) {
 			p.dial(id)
 		}
 	}
-	if p.stripes[i].try.to == n.id {
-		p.stripes[i].try = attempt{}
+	switch s := &p.stripes[i]; n.id {
+	case s.try.to:
+		s.try = attempt{}
 		p.retry(i)
+	case s.parent: // it has too many children
+		p.orphaned(i)
+		s.orphan, s.cut = false, true
 	}
 }
 
@@ -284,7 +288,7 @@ func (p *Peer) attemptFailed(i int) {
 func (p *Peer) retry(i int) {
 	s := &p.stripes[i]
 	switch {
-	case s.try.to != 0:
+	case s.try.to != 0 || p.resting():
 	case s.parent == 0:
 		if !p.subscribeBest(i, whyJoin, 0) {
 			p.findAt = min(p.findAt, p.now+p.jitter(100*time.Millisecond))

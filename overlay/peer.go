@@ -64,6 +64,7 @@ type Peer struct {
 
 	view   []known
 	banned []ban
+	dials  failover.Bucket
 	spare  spare // what the uplink can give beside live objects
 	find   failover.Backoff
 	alarm  time.Duration // when a parent last fell silent or was lost
@@ -71,6 +72,10 @@ type Peer struct {
 	// publishAt is when this peer took over from another publisher; 0: it did not.
 	publishAt time.Duration
 	rollAt    time.Duration // no roll call before
+	rest      failover.Backoff
+	restUntil time.Duration // it has given way to others until then
+	lackAt    time.Duration // since when a stripe has no parent; never: none lacks one
+	wholeAt   time.Duration // since when none does
 	pushAt    time.Duration // no push-down for a worthier child before
 	bornAt    time.Duration // of the first Step
 	slots     int
@@ -121,6 +126,7 @@ type stripe struct {
 	oldUntil time.Duration
 	fresh    bool // nothing came from parent yet
 	orphan   bool // had a parent and lost it
+	cut      bool // had one, for which it was a child too many
 
 	path     []PeerID
 	standbys []PeerID
@@ -185,6 +191,8 @@ func New(cfg Config, self PeerID, rng *rand.Rand) (*Peer, error) {
 		budget:  failover.NewBudget(cfg.HedgeShare, 128, 256), // objects: seconds of a stripe
 		find:    failover.Backoff{Base: 300 * time.Millisecond, Cap: 2 * time.Second, Floor: 50 * time.Millisecond},
 		slots:   cfg.Slots,
+		rest:    newRest(),
+		dials:   failover.NewBucket(dialRate, dialBurst),
 		objSize: 1500,
 	}
 	for s := range p.stripes {
@@ -196,7 +204,7 @@ func New(cfg Config, self PeerID, rng *rand.Rand) (*Peer, error) {
 			p.stripes[s].path = []PeerID{self}
 		}
 	}
-	p.repairAt, p.drainAt, p.trimAt, p.rollEnd = never, never, never, never
+	p.repairAt, p.drainAt, p.trimAt, p.rollEnd, p.lackAt = never, never, never, never, never
 	p.stale = allStale
 	p.measureSpare()
 	return p, nil
@@ -323,6 +331,7 @@ func (p *Peer) timeout() {
 	if p.now >= p.standAt {
 		p.standAt = p.now + p.jitter(standbyEvery)
 		p.chooseStandbys()
+		p.yield()
 	}
 	if p.now >= p.braidAt {
 		p.braidAt = p.now + p.jitter(braidEvery)

@@ -78,7 +78,7 @@ func (p *Peer) holeDelay() time.Duration {
 
 // hedge pulls what stripe i misses, and what comes next, while its parent is in doubt.
 func (p *Peer) hedge(i int) {
-	if !p.started {
+	if !p.started || p.resting() {
 		return
 	}
 	k := uint64(p.cfg.Stripes)
@@ -93,7 +93,7 @@ func (p *Peer) hedge(i int) {
 // nobody can play any more, and plans its next run.
 func (p *Peer) repair() {
 	p.repairAt = never
-	if !p.started || p.cfg.Publisher {
+	if !p.started || p.cfg.Publisher || p.resting() {
 		return
 	}
 	for i := range p.stripes {
@@ -342,7 +342,7 @@ func (p *Peer) pulled(n *neighbour, m Pull) {
 		switch {
 		case seq < m.First || m.Epoch < p.epoch || p.started && m.Epoch == p.epoch && seq < p.have.Base():
 			gone |= 1 << bit
-		case n.served >= servePerSecond || !p.spare.take(p.now, 1):
+		case n.served >= servePerSecond || !p.spare.Take(p.now, float64(1)):
 			busy |= 1 << bit
 		case !p.started || m.Epoch != p.epoch || !p.have.Has(seq):
 			n.served++

@@ -7,7 +7,11 @@ package overlay
 // Found by simulation: in a crowd, a publisher of five streams' upload was
 // asked for seven times that in repairs and old objects.
 
-import "time"
+import (
+	"time"
+
+	"github.com/braidway/braidway/failover"
+)
 
 const (
 	// spareShare of the slots' rate is there beside them: uplinks are not given
@@ -17,41 +21,13 @@ const (
 	leastSpare = 4
 )
 
-// spare is a bucket of objects.
+// spare is a bucket of objects, which holds half a second's worth, so that nothing
+// waits longer.
 type spare struct {
-	rate   float64 // objects a second
-	tokens float64
-	at     time.Duration
+	failover.Bucket
 	edge   uint64 // at the last look
 	edgeAt time.Duration
 	stream float64 // objects a second, moving average
-}
-
-// take takes n objects out, if they are there.
-func (b *spare) take(now time.Duration, n int) bool {
-	if b.fill(now); b.tokens < float64(n) {
-		return false
-	}
-	b.tokens -= float64(n)
-	return true
-}
-
-// owe takes n objects out in any case: later ones wait.
-func (b *spare) owe(now time.Duration, n int) {
-	b.fill(now)
-	b.tokens -= float64(n)
-}
-
-// has returns how many objects could be taken now.
-func (b *spare) has(now time.Duration) int {
-	b.fill(now)
-	return int(b.tokens)
-}
-
-// fill: the bucket holds half a second's worth, so that nothing waits longer.
-func (b *spare) fill(now time.Duration) {
-	b.tokens = min(b.tokens+b.rate*(now-b.at).Seconds(), b.rate/2)
-	b.at = now
 }
 
 // measureSpare looks at the stream's pace and at the free slots.
@@ -67,7 +43,6 @@ func (p *Peer) measureSpare() {
 		}
 		b.edge, b.edgeAt = p.edge, p.now
 	}
-	b.fill(p.now)
 	pace := b.stream
 	if pace == 0 {
 		pace = guessedPace
@@ -77,10 +52,7 @@ func (p *Peer) measureSpare() {
 	if p.pressed {
 		rate = leastSpare
 	}
-	if b.rate == 0 {
-		b.tokens = rate
-	}
-	b.rate = rate
+	b.Set(p.now, rate, rate/2)
 }
 
 // guessedPace of a stream that was not watched yet, objects a second.

@@ -60,6 +60,10 @@ const (
 	// slowDial is when a dial no longer keeps others back: most answer sooner, and
 	// those that do not end by their time-out (the idea of Happy Eyeballs, RFC 8305).
 	slowDial = 700 * time.Millisecond
+	// dialBurst and dialRate bound how many are dialled at once, and a second: a
+	// handshake takes 8 kB of the uplink. (Found by simulation: where there is too
+	// little upload, small uplinks were full of their own dials for a minute.)
+	dialBurst, dialRate = 24, 8
 	// seekDials is how many are dialled at a time though there are neighbours
 	// enough, when none of them can be the parent that a stripe lacks.
 	seekDials = 3
@@ -145,6 +149,9 @@ func (p *Peer) dial(id PeerID) bool {
 			continue
 		}
 		if p.now < v.again {
+			return false
+		}
+		if !p.dials.Take(p.now, 1) {
 			return false
 		}
 		v.dialing, v.again = true, p.now+dialTime
@@ -282,6 +289,9 @@ func (p *Peer) shuffled(n *neighbour, m Shuffle) {
 
 // wantsParents says whether some stripe has no parent.
 func (p *Peer) wantsParents() bool {
+	if p.resting() {
+		return false
+	}
 	for i := range p.stripes {
 		if p.stripes[i].parent == 0 {
 			return true
@@ -292,6 +302,9 @@ func (p *Peer) wantsParents() bool {
 
 // seek asks rendezvous for candidates, with backoff: the retry's one owner.
 func (p *Peer) seek() {
+	if p.restUntil != 0 {
+		p.back()
+	}
 	p.findAt = p.now + p.find.Next(p.rng)
 	p.out = append(p.out, Action{Kind: ActFind})
 	p.widen()

@@ -1,0 +1,147 @@
+package overlay
+
+// This file answers: who goes without where there is too little upload for
+// everyone?
+//
+// Stripes shared out to everybody make a picture for nobody. So who gives less
+// than it takes and misses a stripe for long gives its others back, and tries
+// again later; and a parent that has more children than it can feed, and asked
+// them in vain to move, ends what it does for those who give least.
+
+import (
+	"time"
+
+	"github.com/braidway/braidway/failover"
+)
+
+const (
+	// yieldAfter is for how long a stripe has no parent before its peer gives the
+	// others back (a guess: several rounds of asking around).
+	yieldAfter = 5 * time.Second
+)
+
+// gives says whether a peer with so many slots may give as much as it takes.
+func (p *Peer) gives(slots int) bool { return slots >= p.cfg.Stripes }
+
+// resting says whether this peer has given way to others for now.
+func (p *Peer) resting() bool { return p.now < p.restUntil }
+
+// yield gives all stripes back when one is missing for long, and pulls do not do for
+// a parent.
+func (p *Peer) yield() {
+	if p.cfg.Publisher || p.cfg.Standby || p.draining || !p.started || p.resting() || p.gives(p.slots) {
+		return
+	}
+	lacking, late, holds := false, false, false
+	for i := range p.stripes {
+		switch s := &p.stripes[i]; {
+		case s.parent == 0:
+			lacking = true
+			late = late || p.age(s.next) > p.cfg.Buffer
+		case !s.episode.on && s.starved == 0: // else its line, or the whole stream, may be the cause
+			holds = true
+		}
+	}
+	switch {
+	case !lacking:
+		if p.lackAt != never {
+			p.lackAt, p.wholeAt = never, p.now
+		} else if p.now-p.wholeAt > p.rest.Cap {
+			p.rest.Reset()
+		}
+		return
+	case p.lackAt == never:
+		p.lackAt = p.now
+	}
+	if !late || !holds || p.now-p.lackAt < yieldAfter {
+		return
+	}
+	wait := p.rest.Next(p.rng)
+	p.trace(TraceYield, 0, 0, 0, wait)
+	p.restUntil, p.findAt = p.now+wait, p.now+wait
+	p.startAt = p.restUntil // as a newcomer
+	p.lackAt = p.restUntil
+	for i := range p.stripes {
+		s := &p.stripes[i]
+		if s.try.to != 0 {
+			p.send(s.try.to, Unsubscribe{Stripe: uint8(i)})
+		}
+		if s.parent != 0 {
+			p.send(s.parent, Unsubscribe{Stripe: uint8(i)})
+		}
+		p.leaveOld(i)
+		s.parent, s.dead, s.try, s.episode = 0, 0, attempt{}, episode{}
+		s.orphan, s.leave, s.starved = false, 0, 0
+		for c := range s.children {
+			p.push(i, c, 0)
+		}
+	}
+	p.pulls = p.pulls[:0]
+	p.repairAt = never
+}
+
+// back ends the rest: what went by meanwhile is not asked for.
+func (p *Peer) back() {
+	p.restUntil = 0
+	p.have.GiveUp(p.edge)
+	for i := range p.stripes {
+		p.stripes[i].front = max(p.stripes[i].front, p.edge)
+		p.advance(i)
+	}
+}
+
+// first returns the child that is to go first of those that may: the one that gives
+// least, in a stripe that is not this peer's home rather than there, the latest; i is
+// -1 when there is none.
+func (p *Peer) first(may func(*child) bool) (i, c int) {
+	least, home := 0, 0
+	i, c = -1, -1
+	for o := range p.stripes {
+		h := 0
+		if Home(p.self, p.cfg.Stripes) == o {
+			h = 1
+		}
+		for at := len(p.stripes[o].children) - 1; at >= 0; at-- {
+			ch := &p.stripes[o].children[at]
+			slots := 0
+			if n := p.neighbour(ch.id); n != nil {
+				slots = min(int(n.hi.Slots), p.cfg.Stripes)
+			}
+			if may(ch) && (i < 0 || slots < least || slots == least && h < home) {
+				i, c, least, home = o, at, slots, h
+			}
+		}
+	}
+	return i, c
+}
+
+// cut ends what this peer does for up to excess children that give less than they
+// take and were asked to move in vain, and returns for how many.
+func (p *Peer) cut(excess int) (n int) {
+	for ; n < excess; n++ {
+		i, c := p.first(func(c *child) bool {
+			o := p.neighbour(c.id)
+			return c.away != 0 && c.away <= p.now && o != nil && !p.gives(int(o.hi.Slots))
+		})
+		if i < 0 {
+			break
+		}
+		id := p.stripes[i].children[c].id
+		p.removeChild(i, id)
+		p.refuse(p.neighbour(id), i, CodeBusy, time.Second)
+	}
+	for i := range p.stripes { // whoever could not move and need not stays
+		for c := range p.stripes[i].children {
+			if ch := &p.stripes[i].children[c]; ch.away <= p.now {
+				ch.away = 0
+			}
+		}
+	}
+	return n
+}
+
+// newRest is how long a peer rests that gave way, the next time longer (a guess:
+// several times what it takes to find parents where there are some).
+func newRest() failover.Backoff {
+	return failover.Backoff{Base: 8 * time.Second, Cap: time.Minute, Floor: 4 * time.Second}
+}
