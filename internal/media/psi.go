@@ -26,7 +26,7 @@ type program struct {
 // parsePMT reads a whole section of a PMT that lies in one packet; false: it is
 // none, is cut off, or its checksum is wrong.
 func parsePMT(s []byte) (p program, ok bool) {
-	if len(s) < 16 || s[0] != 2 || len(s) != sectionLength(s) || crc32MPEG(s) != 0 {
+	if len(s) < 16 || s[0] != 2 || !wholeSection(s) {
 		return p, false
 	}
 	p.section, p.pcr = s, uint16(s[8]&0x1f)<<8|uint16(s[9])
@@ -42,9 +42,6 @@ func parsePMT(s []byte) (p program, ok bool) {
 	}
 	return p, len(p.elements) > 0
 }
-
-// sectionLength returns how long a section says that it is.
-func sectionLength(s []byte) int { return 3 + (int(s[1]&0x0f)<<8 | int(s[2])) }
 
 // hasOpus looks for the registration descriptor of Opus.
 func hasOpus(d []byte) bool {
@@ -72,7 +69,7 @@ func (p *program) rewrite(pids map[uint16]uint16, number uint16, version byte) [
 	for _, e := range p.elements {
 		put(e.at+1, e.pid)
 	}
-	sum := crc32MPEG(s[:len(s)-4])
+	sum := crcMPEG(s[:len(s)-4])
 	return append(s[:len(s)-4], byte(sum>>24), byte(sum>>16), byte(sum>>8), byte(sum))
 }
 
@@ -90,30 +87,6 @@ func packetise(section []byte, pid uint16) []byte {
 		b = append(b, 0xff)
 	}
 	return b
-}
-
-var crcTable = func() (t [256]uint32) {
-	for i := range t {
-		c := uint32(i) << 24
-		for range 8 {
-			if c&(1<<31) != 0 {
-				c = c<<1 ^ 0x04c11db7
-			} else {
-				c <<= 1
-			}
-		}
-		t[i] = c
-	}
-	return t
-}()
-
-// crc32MPEG is the checksum of sections (annex A); over a section with its own it is 0.
-func crc32MPEG(b []byte) uint32 {
-	c := ^uint32(0)
-	for _, x := range b {
-		c = c<<8 ^ crcTable[byte(c>>24)^x]
-	}
-	return c
 }
 
 // More stream types of a PMT.

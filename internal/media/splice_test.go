@@ -14,19 +14,8 @@ import (
 	"pgregory.net/rapid"
 )
 
-// needFFmpeg skips a test where ffmpeg is missing, and fails it in CI.
-func needFFmpeg(t testing.TB) {
-	t.Helper()
-	if _, err := exec.LookPath("ffmpeg"); err != nil {
-		if os.Getenv("CI") == "true" {
-			t.Fatal("ffmpeg is not installed")
-		}
-		t.Skip("SKIPPED: ffmpeg is not installed")
-	}
-}
-
 // encode makes MPEG-TS of n pictures at 25 a second, with sound, by args of ffmpeg.
-func encode(t testing.TB, n int, args ...string) []byte {
+func encode(t *testing.T, n int, args ...string) []byte {
 	t.Helper()
 	needFFmpeg(t)
 	d := fmt.Sprintf("%.2f", float64(n)/25)
@@ -41,7 +30,7 @@ func encode(t testing.TB, n int, args ...string) []byte {
 
 // decode plays b with ffmpeg: it returns how many frames there are of video and
 // audio, and fails the test where ffmpeg complains.
-func decode(t testing.TB, b []byte) (video, audio int) {
+func decode(t *testing.T, b []byte) (video, audio int) {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "out.ts")
 	if err := os.WriteFile(file, b, 0o600); err != nil {
@@ -65,7 +54,7 @@ func decode(t testing.TB, b []byte) (video, audio int) {
 }
 
 // splice writes runs through a splicer.
-func splice(t testing.TB, watch *Watch, runs ...[]byte) []byte {
+func splice(t *testing.T, watch *Watch, runs ...[]byte) []byte {
 	t.Helper()
 	var b bytes.Buffer
 	s := NewSplicer(&b, watch, false)
