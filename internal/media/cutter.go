@@ -53,7 +53,7 @@ type Cutter struct {
 	known bool // main, kind and video are
 	pts   uint64
 	cut   bool
-	flags bool // the stream uses random-access indicators
+	flags bool   // the stream uses random-access indicators
 	key   uint64 // DTS where the last group of video began
 	keyed bool   // there was one, or a first frame
 	far   bool   // it was told that keyframes are far apart

@@ -118,9 +118,10 @@ func (s *rtmpServer) accept() {
 	}
 }
 
-// refusal is why an encoder is turned away, in RTMP's words and ours.
+// refusal is why an encoder is turned away: what it is told, as a code of RTMP
+// and in words, and what the publisher's user is told, if not the same.
 type refusal struct {
-	code, text string
+	code, text, here string
 }
 
 // Error implements error.
@@ -140,7 +141,7 @@ type session struct {
 	bytes  int     // of held
 	acked  int64
 	done   chan struct{} // closed when it is over
-	silent bool // a track came too late, and that was told
+	silent bool          // a track came too late, and that was told
 }
 
 func (s *rtmpServer) serve(c net.Conn) {
@@ -161,6 +162,8 @@ type ending struct{ err error }
 func (e ending) text() string {
 	var r *refusal
 	switch {
+	case errors.As(e.err, &r) && r.here != "":
+		return r.here
 	case errors.As(e.err, &r):
 		return r.text
 	case e.err == nil:
@@ -201,7 +204,7 @@ func (e *session) run() ending {
 		}
 		var bad *CodecError
 		if errors.As(err, &bad) {
-			err = &refusal{"NetStream.Publish.Rejected", bad.Error()}
+			err = &refusal{code: "NetStream.Publish.Rejected", text: bad.Error()}
 		}
 		var r *refusal
 		switch {
@@ -266,6 +269,7 @@ func (e *session) status(level, code, text string) error {
 // turnAway tells an encoder why, and gives it the time to read that.
 func (e *session) turnAway(r *refusal) {
 	if strings.HasPrefix(r.code, "NetConnection") {
+		_ = e.send(2, rtmpSetChunkSize, 0, binary.BigEndian.AppendUint32(nil, rtmpOurChunk))
 		_ = e.send(3, rtmpCommand, 0, appendAMF(nil, "_error", 1.0, nil, []amfPair{{"level", "error"}, {"code", r.code}, {"description", r.text}}))
 	} else {
 		_ = e.status("error", r.code, r.text)
@@ -324,7 +328,7 @@ func (e *session) command(b []byte) error {
 		}
 		e.app = strings.Trim(e.app, "/")
 		if s := e.server; s.app != "" && !same(e.app, s.app) && !same(e.app, s.app+"/"+s.key) {
-			return &refusal{"NetConnection.Connect.Rejected", "there is no application of this name here: look at the server URL, rtmp://ADDR/APP"}
+			return &refusal{code: "NetConnection.Connect.Rejected", text: "there is no application of this name here: look at the server URL, rtmp://ADDR/APP"}
 		}
 		err := e.send(2, rtmpWindowAck, 0, binary.BigEndian.AppendUint32(nil, rtmpWindow))
 		return errors.Join(err, e.send(2, rtmpPeerBand, 0, append(binary.BigEndian.AppendUint32(nil, rtmpWindow), 2)),
@@ -336,7 +340,7 @@ func (e *session) command(b []byte) error {
 	case "publish":
 		return e.publish(text(3))
 	case "play":
-		return &refusal{"NetStream.Play.Failed", "encoders publish here; watch with peer play LINK"}
+		return &refusal{code: "NetStream.Play.Failed", text: "encoders publish here; watch with peer play LINK"}
 	case "FCUnpublish", "deleteStream", "closeStream":
 		return errFinished
 	}
@@ -351,7 +355,7 @@ func (e *session) publish(key string) error {
 	s := e.server
 	key = strings.Trim(key, "/")
 	if s.key != "" && !same(key, s.key) && !(key == "" && same(e.app, s.app+"/"+s.key)) {
-		return &refusal{"NetStream.Publish.BadName", "the stream key is wrong: it is the last part of the URL that peer publish was given"}
+		return &refusal{code: "NetStream.Publish.BadName", text: "the stream key is wrong: it is the last part of the URL that peer publish was given"}
 	}
 	if e.push != nil {
 		return nil
@@ -360,10 +364,10 @@ func (e *session) publish(key string) error {
 	var busy *BusyError
 	switch {
 	case errors.As(err, &busy):
-		s.watch.refuse(e.peer, fmt.Sprintf("a second encoder came, and was told so: %s has the stream key", busy.Holder))
-		return &refusal{"NetStream.Publish.BadName", "another encoder publishes with this stream key: stop it first, or give this one a publisher of its own"}
+		return &refusal{"NetStream.Publish.BadName", "another encoder publishes with this stream key: stop it first, or give this one a publisher of its own",
+			fmt.Sprintf("it is a second encoder, and %s publishes already; stop one of them", busy.Holder)}
 	case err != nil:
-		return &refusal{"NetStream.Publish.Rejected", err.Error()}
+		return &refusal{code: "NetStream.Publish.Rejected", text: err.Error()}
 	}
 	e.push = push
 	e.in.most = maxRTMPMessage
@@ -408,7 +412,7 @@ func (e *session) media(m rtmpMessage) error {
 		}
 	}
 	if err := e.push.Tracks(tracks); err != nil {
-		return &refusal{"NetStream.Publish.Rejected", err.Error()}
+		return &refusal{code: "NetStream.Publish.Rejected", text: err.Error()}
 	}
 	e.muxed = true
 	for _, f := range e.held {

@@ -28,23 +28,20 @@ func encode(t *testing.T, n int, args ...string) []byte {
 	return out
 }
 
-// decode plays b with ffmpeg: it returns how many frames there are of video and
-// audio, and fails the test where ffmpeg complains.
+// decode plays b with ffprobe: it returns how many frames there are of video and
+// audio, and fails the test where it complains.
 func decode(t *testing.T, b []byte) (video, audio int) {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "out.ts")
 	if err := os.WriteFile(file, b, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if out, err := exec.Command("ffmpeg", "-v", "warning", "-i", file, "-c", "copy", "-f", "null", "-").CombinedOutput(); err != nil || len(out) > 0 {
-		t.Errorf("ffmpeg: %v: %s", err, out)
-	}
-	if out, err := exec.Command("ffmpeg", "-v", "warning", "-i", file, "-f", "null", "-").CombinedOutput(); err != nil || len(out) > 0 {
-		t.Errorf("ffmpeg decodes: %v: %s", err, out)
-	}
-	out, err := exec.Command("ffprobe", "-v", "error", "-count_frames", "-show_entries", "stream=codec_type,nb_read_frames", "-of", "csv=p=0", file).Output()
-	if err != nil {
-		t.Fatal(err)
+	var said bytes.Buffer
+	cmd := exec.Command("ffprobe", "-v", "warning", "-count_frames", "-show_entries", "stream=codec_type,nb_read_frames", "-of", "csv=p=0", file)
+	cmd.Stderr = &said
+	out, err := cmd.Output()
+	if err != nil || said.Len() > 0 {
+		t.Errorf("ffprobe: %v: %s", err, said.String())
 	}
 	for _, line := range strings.Fields(string(out)) {
 		_, _ = fmt.Sscanf(line, "video,%d", &video)
@@ -112,17 +109,14 @@ func continuous(t testing.TB, b []byte) {
 
 func TestAnEncoderThatComesBackGoesOnInTheSamePlayer(t *testing.T) {
 	one, two := encode(t, 60), encode(t, 70)
-	frames := func(b []byte) (int, int) { return decode(t, b) }
-	v1, a1 := frames(one)
-	v2, a2 := frames(two)
+	v1, a1 := decode(t, one)
+	v2, a2 := decode(t, two)
 	for name, second := range map[string][]byte{
 		"the same settings":     two,
 		"other PIDs":            encode(t, 70, "-mpegts_start_pid", "0x300", "-mpegts_pmt_start_pid", "0x900", "-mpegts_service_id", "7"),
 		"audio first":           encode(t, 70, "-map", "1", "-map", "0"),
 		"another multiplexer":   encode(t, 70, "-muxdelay", "0", "-muxpreload", "0"),
-		"a clock before":        encode(t, 70, "-output_ts_offset", "80000"),
 		"a clock about to wrap": encode(t, 70, "-output_ts_offset", "95442"),
-		"pictures in order":     encode(t, 70, "-bf", "0"),
 	} {
 		t.Run(name, func(t *testing.T) {
 			out := splice(t, nil, one, second, second)

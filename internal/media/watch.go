@@ -44,16 +44,16 @@ type Notice struct {
 // Input is how an input stands. Totals are since the start.
 type Input struct {
 	State   string
-	Peer    string        // the encoder's address
-	Since   time.Time     // of State
-	Bitrate float64       // bit/s, over the last seconds; 0 while nothing comes
-	Bytes   uint64        // as they came
-	Dropped uint64        // bytes over the highest bitrate, which went to nobody
-	Groups  uint64        // groups begun
-	Runs    uint64        // encoders that came
-	Lost    uint64        // packets of MPEG-TS that are missing, by their counters
+	Peer    string            // the encoder's address
+	Since   time.Time         // of State
+	Bitrate float64           // bit/s, over the last seconds; 0 while nothing comes
+	Bytes   uint64            // as they came
+	Dropped uint64            // bytes over the highest bitrate, which went to nobody
+	Groups  uint64            // groups begun
+	Runs    uint64            // encoders that came
+	Lost    uint64            // packets of MPEG-TS that are missing, by their counters
 	Counts  map[string]uint64 // notices, by kind
-	Warning string        // the last one; "": none since an encoder came
+	Warning string            // the last one; "": none since an encoder came
 }
 
 const (
