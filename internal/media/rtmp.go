@@ -354,7 +354,8 @@ func same(a, b string) bool { return subtle.ConstantTimeCompare([]byte(a), []byt
 func (e *session) publish(key string) error {
 	s := e.server
 	key = strings.Trim(key, "/")
-	if s.key != "" && !same(key, s.key) && !(key == "" && same(e.app, s.app+"/"+s.key)) {
+	inApp := key == "" && same(e.app, s.app+"/"+s.key) // some encoders take the whole path for the application
+	if s.key != "" && !same(key, s.key) && !inApp {
 		return &refusal{code: "NetStream.Publish.BadName", text: "the stream key is wrong: it is the last part of the URL that peer publish was given"}
 	}
 	if e.push != nil {
