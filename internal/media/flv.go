@@ -29,7 +29,7 @@ const (
 // flvTracks takes the messages of one encoder apart.
 type flvTracks struct {
 	video, audio Track
-	nalSize      int // bytes of the length before each NAL unit
+	nalSize      int    // bytes of the length before each NAL unit
 	last         uint32 // the timestamp that the next one is unwrapped against
 	at           time.Duration
 	begun        bool
