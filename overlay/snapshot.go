@@ -13,6 +13,7 @@ type Snapshot struct {
 	Publisher  bool
 	Started    bool
 	Draining   bool
+	Resting    bool // it gave its stripes back: there is too little upload
 	Epoch      uint64
 	Start      uint64 // first Seq taken
 	Position   uint64 // everything below was received or given up
@@ -44,7 +45,7 @@ type StripeSnapshot struct {
 
 // Snapshot returns a copy of the peer's state at the last Step.
 func (p *Peer) Snapshot() Snapshot {
-	s := Snapshot{Self: p.self, Publisher: p.cfg.Publisher, Started: p.started, Draining: p.draining,
+	s := Snapshot{Self: p.self, Publisher: p.cfg.Publisher, Started: p.started, Draining: p.draining, Resting: p.resting(),
 		Epoch: p.haveEpoch(), Start: p.start, Position: p.have.Next(), Edge: p.edge,
 		Slots: p.slots, Used: p.used(), Known: len(p.view), Counters: p.stats, PullBytes: p.budget.Spent() * p.objSize}
 	for _, n := range p.nbrs {

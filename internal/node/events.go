@@ -89,6 +89,9 @@ func (s *Session) traced(a *overlay.Action) {
 	if s.cfg.Observer != nil {
 		s.cfg.Observer.Traced(s.Now(), a.Trace, a)
 	}
+	if a.Trace == overlay.TraceYield {
+		s.log.Warn("there is too little upload for everyone, and this peer gives less than it takes: it waits; add upload, or come back later", "wait", a.Wait)
+	}
 	if s.log.Enabled(s.ctx, slog.LevelDebug) {
 		s.log.Debug(a.Trace.String(), "peer", s.Name(a.Peer), "stripe", a.Stripe, "seq", a.Seq, "wait", a.Wait)
 	}

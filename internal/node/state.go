@@ -99,6 +99,7 @@ type StreamState struct {
 	Heirs     []string         `json:"standby_publishers,omitempty"` // of this publisher
 	Started   bool             `json:"started"`
 	Waiting   string           `json:"waiting,omitempty"` // not started: what was tried to find the stream
+	Resting   bool             `json:"resting,omitempty"` // it gave its stripes back: there is too little upload for everyone
 	Epoch     uint64           `json:"epoch"`
 	Position  uint64           `json:"position"`
 	Edge      uint64           `json:"edge"`
@@ -202,6 +203,7 @@ func (s *Session) state() StreamState {
 	st.Refused, st.RefusedBy = s.count.refused.byCode(), s.count.refusedBy.byCode()
 	c := snap.Counters
 	st.Counts = CountState{Suspects: c.Suspects, Cancels: c.Cancels, Switches: c.Switches, Moves: c.Moves, Pushed: c.Pushed, Stalls: c.Stalls}
+	st.Resting = snap.Resting
 	st.Started, st.Epoch, st.Position, st.Edge = snap.Started, snap.Epoch, snap.Position, snap.Edge
 	st.Slots, st.Used, st.Known, st.Neighbour = snap.Slots, snap.Used, snap.Known, len(snap.Neighbours)
 	for _, t := range snap.Stripes {
