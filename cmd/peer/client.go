@@ -40,17 +40,22 @@ func (c *adminClient) bind(cmd *cobra.Command, timeout time.Duration, about stri
 		if c.from, err = loadFlags(cmd); err != nil {
 			return err
 		}
-		c.addr = strings.TrimSuffix(strings.TrimPrefix(c.addr, "http://"), "/")
-		switch _, port, _ := net.SplitHostPort(c.addr); {
-		case c.addr == "":
-			return usagef("--admin is missing: the address that the peer logged as admin API (or %s)", envName("admin"))
-		case port == "" || port == "0":
-			return c.from.outside("admin", c.addr, "the host:port that the peer logged as admin API")
-		case c.timeout <= 0:
-			return c.from.outside("timeout", c.timeout, "more than 0s")
-		}
-		return nil
+		return c.check()
 	}
+}
+
+// check refuses an address that cannot be one, and a time-out that is none.
+func (c *adminClient) check() error {
+	c.addr = strings.TrimSuffix(strings.TrimPrefix(c.addr, "http://"), "/")
+	switch _, port, _ := net.SplitHostPort(c.addr); {
+	case c.addr == "":
+		return usagef("--admin is missing: the address that the peer logged as admin API (or %s)", envName("admin"))
+	case port == "" || port == "0":
+		return c.from.outside("admin", c.addr, "the host:port that the peer logged as admin API")
+	case c.timeout <= 0:
+		return c.from.outside("timeout", c.timeout, "more than 0s")
+	}
+	return nil
 }
 
 // request returns the answer's body. Nobody there is a notFoundError.

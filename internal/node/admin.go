@@ -59,6 +59,7 @@ func (n *Node) StartAdmin(cfg AdminConfig) (*Admin, error) {
 		_ = json.NewEncoder(w).Encode(n.State())
 	})
 	mux.HandleFunc("GET /api/v1/events", n.serveEvents)
+	mux.HandleFunc("GET /api/v1/checks", n.serveChecks)
 	mux.HandleFunc("POST /api/v1/drain", func(w http.ResponseWriter, _ *http.Request) {
 		if cfg.Drain == nil {
 			http.Error(w, "this peer cannot be drained", http.StatusNotImplemented)
@@ -75,7 +76,7 @@ func (n *Node) StartAdmin(cfg AdminConfig) (*Admin, error) {
 		mux.HandleFunc("GET /debug/pprof/symbol", pprof.Symbol)
 	}
 	// Any page that the user visits may send requests to loopback; it is not to drain the peer.
-	handler := http.NewCrossOriginProtection().Handler(mux)
+	handler := LogRequests(n.log, http.NewCrossOriginProtection().Handler(mux))
 	a := &Admin{Addr: ln.Addr().String(), srv: &http.Server{Handler: handler, ReadHeaderTimeout: 5 * time.Second,
 		BaseContext: func(net.Listener) context.Context { return n.ctx }}}
 	go func() {
@@ -186,6 +187,7 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	gauge := func(d *prometheus.Desc, v float64, labels ...string) {
 		ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
 	}
+	c.n.vitals(ch)
 	gauge(descDHT, float64(c.n.dht.Size()))
 	counter(descDoor, c.n.host.Refused())
 	gauge(descPeers, float64(c.n.connectedPeers()))
@@ -224,6 +226,7 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 		if !ok {
 			continue
 		}
+		s.vitals(ch, &snap)
 		gauge(descChildren, float64(snap.Used), id)
 		gauge(descSlots, float64(snap.Slots), id)
 		gauge(descPressed, one(snap.pressed), id)
