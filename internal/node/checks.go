@@ -143,7 +143,7 @@ func (n *Node) facts(ctx context.Context) facts {
 	for _, s := range n.Sessions() {
 		if in, ok := s.inside(); ok {
 			f.feeds = append(f.feeds, feedFacts{id: s.id.String(), slots: in.Slots, used: in.Used, stripes: s.stripes, bitrate: in.bitrate,
-				pressed: in.pressed, troubles: in.troubles, limited: in.limited, leaf: s.cfg.NoRelay || s.cfg.Standby, age: in.age, aged: in.aged})
+				pressed: in.pressed, troubles: in.troubles, limited: in.limited, leaf: in.off, age: in.age, aged: in.aged})
 		}
 	}
 	return f

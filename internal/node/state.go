@@ -5,6 +5,8 @@ package node
 
 import (
 	"crypto/ed25519"
+	"slices"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -56,6 +58,7 @@ type inside struct {
 	troubles int     // how often slots were given up
 	bitrate  float64 // of the stream, bit/s
 	limited  bool    // the upload's limit is known
+	off      bool    // it takes no children
 	age      time.Duration
 	aged     bool // age is known
 }
@@ -66,7 +69,7 @@ func (s *Session) inside() (in inside, ok bool) {
 	}
 	ok = s.Do(func() {
 		in = inside{Snapshot: s.core.Snapshot(), pressed: s.slots.line.Pressed(), troubles: s.slots.line.Troubles,
-			bitrate: s.slots.bitrate, limited: s.slots.limit > 0}
+			bitrate: s.slots.bitrate, limited: s.slots.limit > 0, off: s.slots.off}
 		in.age, in.aged = s.ages.least(s.Now())
 	})
 	return in, ok
@@ -191,6 +194,7 @@ func (n *Node) State() State {
 	for _, s := range n.Sessions() {
 		st.Streams = append(st.Streams, s.state())
 	}
+	slices.SortFunc(st.Streams, func(a, b StreamState) int { return strings.Compare(a.ID, b.ID) })
 	return st
 }
 
