@@ -55,7 +55,7 @@ func TestChecksSayWhatWasFoundAndWhatToDo(t *testing.T) {
 		"a slow clock":          {func(f *facts) { f.feeds[0].age = -2 * time.Second }, "clock", CheckFail, []string{"2s behind", "set-ntp"}},
 		"a fast clock":          {func(f *facts) { f.feeds[0].age = 2 * time.Minute }, "clock", CheckFail, []string{"2m0s old"}},
 		"a clock on its own":    {func(f *facts) { f.ClockSynced = false; f.feeds = nil }, "clock", CheckWarn, []string{"chrony"}},
-		"one that agrees":       {func(f *facts) { f.ClockSynced = false }, "clock", CheckOK, []string{"40ms old"}},
+		"one that agrees":       {func(f *facts) { f.ClockSynced = false }, "clock", CheckOK, []string{"40.0 ms old"}},
 		"an empty DHT":          {func(f *facts) { f.dht = dhtFacts{} }, "dht", CheckWarn, []string{"no node", "--bootstrap"}},
 		"a dead bootstrap node": {func(f *facts) {
 			f.dht = dhtFacts{bootstrap: 1, bootErrs: []error{errors.New("bootstrap node X: refused")}}

@@ -156,7 +156,7 @@ func (f *facts) clock() Check {
 		case s.age > aheadBy:
 			return fail(fix+", here and at the publisher", "objects of stream %.8s are %v old when they arrive: this clock is ahead of the publisher's, or theirs is behind", s.id, s.age.Round(time.Millisecond))
 		default:
-			seen = append(seen, fmt.Sprintf("objects of stream %.8s are %v old on arrival", s.id, s.age.Round(time.Millisecond)))
+			seen = append(seen, fmt.Sprintf("objects of stream %.8s are %.1f ms old on arrival", s.id, milliseconds(s.age)))
 		}
 	}
 	agrees := ""
