@@ -6,20 +6,20 @@ FUZZTIME ?= 30s
 SOAK ?= 10m
 
 .DEFAULT_GOAL := help
-.PHONY: build demo test test-real test-virtual lint fmt bench fuzz chaos soak sim tune clean help
+.PHONY: build demo test test-real test-virtual test-deploy lint fmt bench fuzz chaos soak sim tune clean help
 
 help: ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
 
-build: ## build bin/peer
-	go build -trimpath -o bin/peer ./cmd/peer
+build: ## build bin/peer, one static binary
+	CGO_ENABLED=0 go build -trimpath -o bin/peer ./cmd/peer
 
 demo: build ## run the demo; ARGS="--duration 40s --kill-every 5s --report r.json"
 	./bin/peer demo $(ARGS)
 
 test: ## run all tests, with the race detector where goroutines meet
 	@sh scripts/need-ffmpeg.sh
-	@$(MAKE) --no-print-directory -j2 -O test-real test-virtual
+	@$(MAKE) --no-print-directory -j2 -O test-real test-virtual test-deploy
 
 # Real hosts on real clocks: one package at a time, or they take each other's time.
 REAL := /cmd/|/internal/
@@ -35,6 +35,10 @@ test-virtual:
 	nice -n 19 go test -race -timeout 10m $$(go list ./... | grep -Ev '$(REAL)|$(ALONE)')
 	nice -n 19 go test -race -timeout 10m -run AnyNumberOfShards ./sim
 	nice -n 19 go test -timeout 10m $$(go list ./... | grep -E '$(ALONE)')
+
+# What reads Kubernetes' and Prometheus' languages is a module of its own.
+test-deploy:
+	cd deploy/check && nice -n 19 go test -timeout 10m ./...
 
 lint: $(LINT) ## vet, format and the import law
 	$(LINT) run ./...

@@ -40,17 +40,22 @@ func (c *adminClient) bind(cmd *cobra.Command, timeout time.Duration, about stri
 		if c.from, err = loadFlags(cmd); err != nil {
 			return err
 		}
-		c.addr = strings.TrimSuffix(strings.TrimPrefix(c.addr, "http://"), "/")
-		switch _, port, _ := net.SplitHostPort(c.addr); {
-		case c.addr == "":
-			return usagef("--admin is missing: the address that the peer logged as admin API (or %s)", envName("admin"))
-		case port == "" || port == "0":
-			return c.from.outside("admin", c.addr, "the host:port that the peer logged as admin API")
-		case c.timeout <= 0:
-			return c.from.outside("timeout", c.timeout, "more than 0s")
-		}
-		return nil
+		return c.check()
 	}
+}
+
+// check refuses an address that cannot be one, and a time-out that is none.
+func (c *adminClient) check() error {
+	c.addr = strings.TrimSuffix(strings.TrimPrefix(c.addr, "http://"), "/")
+	switch _, port, _ := net.SplitHostPort(c.addr); {
+	case c.addr == "":
+		return usagef("--admin is missing: the address that the peer logged as admin API (or %s)", envName("admin"))
+	case port == "" || port == "0":
+		return c.from.outside("admin", c.addr, "the host:port that the peer logged as admin API")
+	case c.timeout <= 0:
+		return c.from.outside("timeout", c.timeout, "more than 0s")
+	}
+	return nil
 }
 
 // request returns the answer's body. Nobody there is a notFoundError.
@@ -199,23 +204,28 @@ func printState(w io.Writer, st node.State) error {
 
 func drainCommand() *cobra.Command {
 	var c adminClient
+	var noWait bool
 	cmd := &cobra.Command{
 		Use: "drain", Short: "Ask a running peer to hand over its children and leave",
 		Long:    "Asks a running peer to hand over its children and leave, and waits until it has left.",
-		Example: "  peer drain --admin 127.0.0.1:7700",
+		Example: "  peer drain --admin 127.0.0.1:7700\n  peer drain --admin 127.0.0.1:7700 --no-wait   # as a preStop hook",
 		Args:    exactly(),
-		RunE:    func(cmd *cobra.Command, _ []string) error { return c.drain(cmd.Context()) },
+		RunE:    func(cmd *cobra.Command, _ []string) error { return c.drain(cmd.Context(), !noWait) },
 	}
+	cmd.Flags().BoolVar(&noWait, "no-wait", false, "only ask: do not wait until it has left")
 	c.bind(cmd, 30*time.Second, "give up when the peer has not left within")
 	return cmd
 }
 
 // drain prints how many children are left, until the peer has gone.
-func (c *adminClient) drain(ctx context.Context) error {
+func (c *adminClient) drain(ctx context.Context, wait bool) error {
 	if _, err := c.request(ctx, http.MethodPost, "/api/v1/drain"); err != nil {
 		return err
 	}
 	fmt.Println("draining")
+	if !wait {
+		return nil
+	}
 	ctx, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
 	tick := time.NewTicker(100 * time.Millisecond)

@@ -64,6 +64,7 @@ func TestCommandsKeepTheirContract(t *testing.T) {
 		stdin  string
 		status int
 		says   []string
+		out    string // on standard output, of what has failed
 	}{
 		"an unknown command":          {args: []string{"plya"}, status: 2, says: []string{"plya", "play"}},
 		"an unknown command below":    {args: []string{"key", "make"}, status: 2, says: []string{"make", "new, show"}},
@@ -116,6 +117,12 @@ func TestCommandsKeepTheirContract(t *testing.T) {
 		"nobody to relay from":        {args: local("relay", link, "--timeout", "1s"), status: 3, says: []string{"DHT", "mDNS", "link"}},
 		"no admin API":                {args: []string{"status", "--admin", "127.0.0.1:1"}, status: 3, says: []string{"127.0.0.1:1"}},
 		"nobody to drain":             {args: []string{"drain"}, env: "BRAIDWAY_ADMIN=127.0.0.1:1", status: 3, says: []string{"127.0.0.1:1"}},
+		"nobody to watch":             {args: []string{"top", "--admin", "127.0.0.1:1"}, status: 3, says: []string{"127.0.0.1:1"}},
+		"an interval out of range":    {args: []string{"top", "--admin", "127.0.0.1:1", "--interval", "1ms"}, status: 2, says: []string{"--interval", "100ms to 1h"}},
+		"nobody to examine":           {args: []string{"doctor", "--admin", "127.0.0.1:1"}, status: 3, says: []string{"127.0.0.1:1"}},
+		"a doctor for no address":     {args: []string{"doctor", "--admin", "127.0.0.1"}, status: 2, says: []string{"--admin", "host:port"}},
+		"a doctor's key of others":    {args: []string{"doctor", "--key", loose}, status: 1, says: []string{"chmod 600"}},
+		"a DHT node that is dead":     {args: append([]string{"doctor", "--bootstrap", "/ip4/127.0.0.1/tcp/1/p2p/12D3KooWBf9nNNcb8F4sBwpbAMBNSEuV7ZK5ccyVYp9C4YHwV4Fq"}, "--no-mdns", "--listen", "/ip4/127.0.0.1/tcp/0"), status: 1, out: "no node is known: bootstrap node", says: []string{"failed: dht"}},
 		"no word where the peer is":   {args: []string{"status"}, status: 2, says: []string{"--admin", "BRAIDWAY_ADMIN"}},
 		"the version":                 {args: []string{"version"}, status: 0},
 		"the help":                    {args: []string{"play", "--help"}, status: 0},
@@ -136,6 +143,9 @@ func TestCommandsKeepTheirContract(t *testing.T) {
 				if !strings.Contains(stderr.String(), s) {
 					t.Errorf("the error does not name %q: %s", s, stderr.String())
 				}
+			}
+			if !strings.Contains(stdout.String(), c.out) {
+				t.Errorf("standard output does not say %q: %s", c.out, stdout.String())
 			}
 			if c.status == exitUsage && stdout.Len() > 0 {
 				t.Errorf("standard output of a wrong usage: %s", stdout.String())

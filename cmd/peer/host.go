@@ -41,7 +41,7 @@ func version() string {
 type running struct {
 	*node.Node
 	set   *settings
-	admin *node.Admin
+	admin []*node.Admin
 	begun atomic.Bool // the command has joined or published all its streams
 	// ctx ends with a signal or a drain through the admin API.
 	ctx context.Context
@@ -63,14 +63,27 @@ func (s *settings) open(cmd *cobra.Command, tune func(*node.Config) error) (*run
 	}
 	r := &running{Node: n, set: s}
 	r.ctx, r.end = context.WithCancel(cmd.Context())
-	if s.admin != "off" {
-		r.admin, err = n.StartAdmin(node.AdminConfig{Addr: s.admin, Pprof: s.pprof, Drain: r.end,
-			Ready: func() bool { return r.begun.Load() && n.Started() }})
+	ready := func() bool { return r.begun.Load() && n.Started() }
+	serve := func(what string, cfg node.AdminConfig) error {
+		a, err := n.StartAdmin(cfg)
 		if err != nil {
 			r.end()
-			return nil, errors.Join(err, n.Close())
+			r.closeAdmin()
+			return errors.Join(err, n.Close())
 		}
-		cfg.Log.Info("admin API", "addr", "http://"+r.admin.Addr)
+		r.admin = append(r.admin, a)
+		s.logger().Info(what, "addr", "http://"+a.Addr)
+		return nil
+	}
+	if s.admin != "off" {
+		if err := serve("admin API", node.AdminConfig{Addr: s.admin, Pprof: s.pprof, Drain: r.end, Ready: ready}); err != nil {
+			return nil, err
+		}
+	}
+	if s.metrics != "" {
+		if err := serve("metrics", node.AdminConfig{Addr: s.metrics, Metrics: true, Ready: ready}); err != nil {
+			return nil, err
+		}
 	}
 	return r, nil
 }
@@ -92,10 +105,14 @@ func (r *running) leave() error {
 	case err = <-done:
 	case <-ctx.Done(): // libp2p sometimes waits for dead peers; nothing of ours is left
 	}
-	if r.admin != nil {
-		_ = r.admin.Close() // last: `peer drain` waits for it to go
-	}
+	r.closeAdmin() // last: `peer drain` waits for it to go
 	return err
+}
+
+func (r *running) closeAdmin() {
+	for _, a := range r.admin {
+		_ = a.Close()
+	}
 }
 
 // parseLink reads a link as a usage error.

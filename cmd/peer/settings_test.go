@@ -11,9 +11,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-
-	"github.com/pelletier/go-toml/v2"
-	"github.com/spf13/pflag"
 )
 
 func TestConfigShowTellsWhereEachValueComesFrom(t *testing.T) {
@@ -84,53 +81,6 @@ func TestSmallCommandsSpeakJSON(t *testing.T) {
 	if v.Braidway == "" || v.Libp2p == "unknown" || len(v.Protocols) != 5 {
 		t.Errorf("%+v", v)
 	}
-}
-
-func TestTheSampleFileListsEverySetting(t *testing.T) {
-	b, err := os.ReadFile("../../docs/peer.toml")
-	if err != nil {
-		t.Fatal(err)
-	}
-	// Settings stand there as comments: "# key = value".
-	var lines []string
-	for line := range strings.Lines(string(b)) {
-		if k, _, ok := strings.Cut(strings.TrimPrefix(line, "# "), " = "); ok && !strings.Contains(k, " ") {
-			line = strings.TrimPrefix(line, "# ")
-		}
-		lines = append(lines, line)
-	}
-	var file map[string]any
-	if err := toml.Unmarshal([]byte(strings.Join(lines, "")), &file); err != nil {
-		t.Fatal(err)
-	}
-	for k := range file {
-		if !hostSettings()[k] {
-			t.Errorf("%q is no setting", k)
-		}
-	}
-	for k := range hostSettings() {
-		if _, ok := file[k]; !ok && k != "config" {
-			t.Errorf("%q is missing", k)
-		}
-	}
-	// Uncommented, its values are valid.
-	conf := write(t, t.TempDir(), "peer.toml", strings.Join(lines, ""), 0o600)
-	peer, err := binary()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if out, err := exec.Command(peer, "config", "show", "--config", conf).CombinedOutput(); err != nil {
-		t.Errorf("%v: %s", err, out)
-	}
-}
-
-// hostSettings are the settings of everything that opens a host.
-func hostSettings() map[string]bool {
-	m := map[string]bool{}
-	f := pflag.NewFlagSet("", pflag.ContinueOnError)
-	new(settings).addFlags(f)
-	f.VisitAll(func(f *pflag.Flag) { m[f.Name] = true })
-	return m
 }
 
 func TestRatesAndSizesAreReadAsTheyAreShown(t *testing.T) {

@@ -21,6 +21,9 @@ import (
 type AdminConfig struct {
 	Addr  string // host:port
 	Pprof bool
+	// Metrics alone are served, with /healthz and /readyz: for an address that others
+	// than the operator can reach.
+	Metrics bool
 	// Drain is called by POST /api/v1/drain, once.
 	Drain func()
 	// Ready says whether the peer does its job; nil: always.
@@ -37,7 +40,11 @@ type Admin struct {
 func (n *Node) StartAdmin(cfg AdminConfig) (*Admin, error) {
 	ln, err := net.Listen("tcp", cfg.Addr)
 	if err != nil {
-		return nil, fmt.Errorf("admin API cannot listen on %s: %w; choose another --admin address, or off", cfg.Addr, err)
+		flag := "--admin address, or off"
+		if cfg.Metrics {
+			flag = "--metrics address"
+		}
+		return nil, fmt.Errorf("admin API cannot listen on %s: %w; choose another %s", cfg.Addr, err, flag)
 	}
 	reg := prometheus.NewRegistry()
 	reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), &collector{n: n})
@@ -54,11 +61,15 @@ func (n *Node) StartAdmin(cfg AdminConfig) (*Admin, error) {
 		}
 	})
 	mux.Handle("GET /metrics", promhttp.HandlerFor(reg, promhttp.HandlerOpts{}))
+	if cfg.Metrics {
+		return n.serveAdmin(ln, mux), nil
+	}
 	mux.HandleFunc("GET /api/v1/state", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
 		_ = json.NewEncoder(w).Encode(n.State())
 	})
 	mux.HandleFunc("GET /api/v1/events", n.serveEvents)
+	mux.HandleFunc("GET /api/v1/checks", n.serveChecks)
 	mux.HandleFunc("POST /api/v1/drain", func(w http.ResponseWriter, _ *http.Request) {
 		if cfg.Drain == nil {
 			http.Error(w, "this peer cannot be drained", http.StatusNotImplemented)
@@ -74,8 +85,12 @@ func (n *Node) StartAdmin(cfg AdminConfig) (*Admin, error) {
 		mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
 		mux.HandleFunc("GET /debug/pprof/symbol", pprof.Symbol)
 	}
+	return n.serveAdmin(ln, mux), nil
+}
+
+func (n *Node) serveAdmin(ln net.Listener, mux *http.ServeMux) *Admin {
 	// Any page that the user visits may send requests to loopback; it is not to drain the peer.
-	handler := http.NewCrossOriginProtection().Handler(mux)
+	handler := LogRequests(n.log, http.NewCrossOriginProtection().Handler(mux))
 	a := &Admin{Addr: ln.Addr().String(), srv: &http.Server{Handler: handler, ReadHeaderTimeout: 5 * time.Second,
 		BaseContext: func(net.Listener) context.Context { return n.ctx }}}
 	go func() {
@@ -83,7 +98,7 @@ func (n *Node) StartAdmin(cfg AdminConfig) (*Admin, error) {
 			n.log.Error("admin API ended", "err", err)
 		}
 	}()
-	return a, nil
+	return a
 }
 
 // Started reports whether every stream that the node takes part in is there;
@@ -186,6 +201,7 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	gauge := func(d *prometheus.Desc, v float64, labels ...string) {
 		ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
 	}
+	c.n.vitals(ch)
 	gauge(descDHT, float64(c.n.dht.Size()))
 	counter(descDoor, c.n.host.Refused())
 	gauge(descPeers, float64(c.n.connectedPeers()))
@@ -227,6 +243,7 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 		if !ok {
 			continue
 		}
+		s.vitals(ch, &snap)
 		gauge(descChildren, float64(snap.Used), id)
 		gauge(descSlots, float64(snap.Slots), id)
 		gauge(descPressed, one(snap.pressed), id)

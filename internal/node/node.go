@@ -51,6 +51,8 @@ type Node struct {
 	cancel context.CancelFunc
 	events eventHub
 	traces traceCounts
+	began  time.Time
+	checks checkKeeper
 
 	mu       sync.Mutex
 	sessions map[stream.ID]*Session
@@ -83,7 +85,7 @@ func New(cfg Config) (*Node, error) {
 		return nil, errors.Join(err, h.Close())
 	}
 	n := &Node{cfg: cfg, log: cfg.Log, host: h, dht: d, rdv: p2p.NewRendezvous(d),
-		traces: newTraceCounts(), sessions: make(map[stream.ID]*Session), bans: make(map[peer.ID]time.Time)}
+		began: time.Now(), traces: newTraceCounts(), sessions: make(map[stream.ID]*Session), bans: make(map[peer.ID]time.Time)}
 	if !cfg.NoMDNS {
 		n.mdns = p2p.StartMDNS(h, nil, cfg.Log)
 	}
@@ -103,6 +105,13 @@ func (n *Node) handlers() map[protocol.ID]network.StreamHandler {
 
 // Host returns the libp2p host.
 func (n *Node) Host() *p2p.Host { return n.host }
+
+func (n *Node) version() string {
+	if n.cfg.Host.Version == "" {
+		return "dev"
+	}
+	return n.cfg.Host.Version
+}
 
 // DHT returns the DHT node.
 func (n *Node) DHT() *p2p.DHT { return n.dht }

@@ -111,6 +111,7 @@ type Session struct {
 	dirty   []*sender
 	current *stream.Parsed
 	slots   slotKeeper
+	ages    ages
 	finding atomic.Bool
 
 	role atomic.Uint32
@@ -437,6 +438,9 @@ func (s *Session) deliver() {
 	s.count.unique.Add(int64(len(o.Wire)))
 	s.count.auth.Add(int64(o.AuthSize()))
 	s.count.delivered.Add(1)
+	if s.pub == nil {
+		s.ages.add(now, time.Duration(time.Now().UnixMicro()-o.Time)*time.Microsecond)
+	}
 	if s.cfg.Observer != nil {
 		s.cfg.Observer.Delivered(now, o)
 	}

@@ -5,8 +5,12 @@ package node
 
 import (
 	"crypto/ed25519"
+	"slices"
+	"strings"
 	"sync/atomic"
+	"time"
 
+	"github.com/braidway/braidway/internal/node/p2p"
 	"github.com/braidway/braidway/overlay"
 )
 
@@ -51,14 +55,23 @@ func (s *Session) Totals() Totals {
 type inside struct {
 	overlay.Snapshot
 	pressed  bool
-	troubles int // how often slots were given up
+	troubles int     // how often slots were given up
+	bitrate  float64 // of the stream, bit/s
+	limited  bool    // the upload's limit is known
+	off      bool    // it takes no children
+	age      time.Duration
+	aged     bool // age is known
 }
 
 func (s *Session) inside() (in inside, ok bool) {
 	if !s.running() {
 		return in, false
 	}
-	ok = s.Do(func() { in = inside{s.core.Snapshot(), s.slots.line.Pressed(), s.slots.line.Troubles} })
+	ok = s.Do(func() {
+		in = inside{Snapshot: s.core.Snapshot(), pressed: s.slots.line.Pressed(), troubles: s.slots.line.Troubles,
+			bitrate: s.slots.bitrate, limited: s.slots.limit > 0, off: s.slots.off}
+		in.age, in.aged = s.ages.least(s.Now())
+	})
 	return in, ok
 }
 
@@ -71,7 +84,10 @@ func (s *Session) Snapshot() (overlay.Snapshot, bool) {
 // State is the answer of the admin API.
 type State struct {
 	Peer     string        `json:"peer"`
+	Version  string        `json:"version"`
+	UptimeS  float64       `json:"uptime_s"`
 	Addrs    []string      `json:"addrs"`
+	Reach    p2p.Reach     `json:"reach"`
 	DHT      int           `json:"dht_nodes"`
 	Peers    int           `json:"connected_peers"`
 	Draining bool          `json:"draining"`
@@ -103,6 +119,11 @@ type StreamState struct {
 	Epoch     uint64           `json:"epoch"`
 	Position  uint64           `json:"position"`
 	Edge      uint64           `json:"edge"`
+	Bitrate   float64          `json:"bitrate_bps"`      // of the stream, measured; a guess at first
+	AgeMS     *float64         `json:"age_ms,omitempty"` // of the youngest object in the last minute, by this machine's clock
+	Received  int64            `json:"received_bytes"`   // objects, repeated ones too, and control
+	Unique    int64            `json:"unique_bytes"`     // objects received for the first time
+	Sent      int64            `json:"sent_bytes"`       // objects and control
 	Slots     int              `json:"slots"`
 	Used      int              `json:"slots_used"`
 	Pressed   bool             `json:"pressed"`       // children wait behind the uplink: nobody is let in
@@ -167,18 +188,22 @@ type measured interface{ Measures() any }
 
 // State describes the node and its sessions.
 func (n *Node) State() State {
-	st := State{Peer: n.host.ID().String(), DHT: n.dht.Size(), Peers: n.connectedPeers(), Draining: n.Draining(), Streams: []StreamState{}}
+	st := State{Peer: n.host.ID().String(), DHT: n.dht.Size(), Peers: n.connectedPeers(), Draining: n.Draining(), Streams: []StreamState{},
+		Version: n.version(), UptimeS: time.Since(n.began).Seconds(), Reach: n.host.Reach()}
 	for _, a := range n.host.P2PAddrs() {
 		st.Addrs = append(st.Addrs, a.String())
 	}
 	for _, s := range n.Sessions() {
 		st.Streams = append(st.Streams, s.state())
 	}
+	slices.SortFunc(st.Streams, func(a, b StreamState) int { return strings.Compare(a.ID, b.ID) })
 	return st
 }
 
 func (s *Session) state() StreamState {
-	st := StreamState{ID: s.id.String(), Role: s.Role().String(), Stripes: []StripeState{}}
+	c := &s.count
+	st := StreamState{ID: s.id.String(), Role: s.Role().String(), Stripes: []StripeState{}, Received: c.objects.Load() + c.control.Load(),
+		Unique: c.unique.Load(), Sent: c.outData.Load() + c.outCtl.Load()}
 	if m, ok := s.cfg.Observer.(measured); ok {
 		st.Measures = m.Measures()
 	}
@@ -199,11 +224,15 @@ func (s *Session) state() StreamState {
 	if !ok {
 		return st
 	}
-	st.Pressed, st.Troubles = snap.pressed, snap.troubles
-	st.Refused, st.RefusedBy = s.count.refused.byCode(), s.count.refusedBy.byCode()
-	c := snap.Counters
-	st.Counts = CountState{Suspects: c.Suspects, Cancels: c.Cancels, Switches: c.Switches, Moves: c.Moves, Pushed: c.Pushed, Stalls: c.Stalls}
+	st.Pressed, st.Troubles, st.Bitrate = snap.pressed, snap.troubles, snap.bitrate
+	if snap.aged {
+		age := milliseconds(snap.age)
+		st.AgeMS = &age
+	}
+	st.Refused, st.RefusedBy = c.refused.byCode(), c.refusedBy.byCode()
 	st.Resting = snap.Resting
+	k := snap.Counters
+	st.Counts = CountState{Suspects: k.Suspects, Cancels: k.Cancels, Switches: k.Switches, Moves: k.Moves, Pushed: k.Pushed, Stalls: k.Stalls}
 	st.Started, st.Epoch, st.Position, st.Edge = snap.Started, snap.Epoch, snap.Position, snap.Edge
 	st.Slots, st.Used, st.Known, st.Neighbour = snap.Slots, snap.Used, snap.Known, len(snap.Neighbours)
 	for _, t := range snap.Stripes {

@@ -162,6 +162,9 @@ func (d *DHT) Close() error {
 // Size returns the number of nodes in the routing table.
 func (d *DHT) Size() int { return d.kad.RoutingTable().Size() }
 
+// BootstrapNodes returns how many nodes the DHT starts from.
+func (d *DHT) BootstrapNodes() int { return len(d.boot) }
+
 // BootstrapErrors returns why bootstrap nodes could not be reached when last
 // tried, each with its address; empty when all of them could.
 func (d *DHT) BootstrapErrors() []error {

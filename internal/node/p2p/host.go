@@ -74,9 +74,11 @@ type HostConfig struct {
 // Host is a libp2p host with the project's settings.
 type Host struct {
 	host.Host
-	key   ed25519.PrivateKey
-	fault *Fault
-	door  *door
+	key    ed25519.PrivateKey
+	fault  *Fault
+	door   *door
+	reach  *reachKeeper
+	limits Limits
 }
 
 // ListenError says that an address cannot be listened on.
@@ -124,7 +126,7 @@ func NewHost(cfg HostConfig) (*Host, error) {
 	if err != nil {
 		return nil, err
 	}
-	h := &Host{key: cfg.Key, fault: cfg.Fault}
+	h := &Host{key: cfg.Key, fault: cfg.Fault, limits: cfg.Limits}
 	var self atomic.Pointer[Host] // for autorelay, which may ask before New returns
 	opts, err := cfg.options(h, &self)
 	if err != nil {
@@ -132,6 +134,9 @@ func NewHost(cfg HostConfig) (*Host, error) {
 	}
 	if h.Host, err = libp2p.New(opts...); err != nil {
 		return nil, fmt.Errorf("p2p: starting the host: %w", err)
+	}
+	if h.reach, err = followReach(h.EventBus(), &cfg); err != nil {
+		return nil, errors.Join(fmt.Errorf("p2p: following reachability: %w", err), h.Host.Close())
 	}
 	self.Store(h)
 	// Listening one by one: libp2p is content when one of several works, and
@@ -414,5 +419,7 @@ func (h *Host) Close() error {
 	if h.fault != nil {
 		h.fault.close()
 	}
-	return h.Host.Close()
+	err := h.Host.Close()
+	h.reach.close()
+	return err
 }

@@ -5,6 +5,7 @@ package p2p
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"sync"
 
@@ -114,6 +115,24 @@ func (r *Rendezvous) findRecord(ctx context.Context, id stream.ID, count *nodeCo
 		}
 	}
 	return rec, raw, err
+}
+
+// Probe looks for the nodes nearest to a random key, as every announcement does,
+// and returns how many nodes were asked and how many answered.
+func (d *DHT) Probe(ctx context.Context) (asked, answered int, err error) {
+	var id stream.ID
+	if _, err := rand.Read(id[:]); err != nil {
+		return 0, 0, err
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(d.ctx, cancel)()
+	count := newNodeCount()
+	q, stop := counted(ctx, count)
+	_, err = d.kad.GetClosestPeers(q, RecordKey(id))
+	stop()
+	asked, answered = count.get()
+	return asked, answered, err
 }
 
 // nodeCount counts the nodes that took part in look-ups. It may be read while
