@@ -31,6 +31,7 @@ type outputs struct {
 	sinks []io.Writer
 	live  *web.Live
 	hls   *hls.Server
+	rec   *media.Recorder
 	close []func() error // in this order
 }
 
@@ -83,6 +84,7 @@ func (o *outputs) open(log *slog.Logger, say io.Writer) (node.GroupSink, error) 
 		if err != nil {
 			return nil, err
 		}
+		o.rec = r
 		o.close = append(o.close, r.Close)
 		o.sinks = append(o.sinks, r)
 		log.Info("recording", "playlist", r.Playlist())
@@ -110,6 +112,9 @@ func (o *outputs) open(log *slog.Logger, say io.Writer) (node.GroupSink, error) 
 // ended tells players that the stream is over, and gives them time to hear it;
 // stop ends that.
 func (o *outputs) ended(stop <-chan struct{}) {
+	if o.rec != nil {
+		o.rec.End()
+	}
 	if o.live == nil {
 		return
 	}
