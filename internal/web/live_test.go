@@ -95,7 +95,7 @@ func TestASlowClientLosesWholeGroupsAndHarmsNobody(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = conn.Close() }()
-	_, _ = conn.Write([]byte("GET /live.ts HTTP/1.1\r\nHost: x\r\n\r\n")) // and reads nothing for now
+	_, _ = conn.Write([]byte("GET /live.ts HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")) // and reads nothing for now
 	quick := get(t, srv.URL+"/live.ts")
 	waitClients(t, l, 2)
 	got := make(chan int, 1)

@@ -110,8 +110,15 @@ func server(t *testing.T, cfg Config) (*Server, string) {
 	return s, srv.URL + "/hls/"
 }
 
-// get asks for a URL.
-func get(t *testing.T, url string, headers ...string) (*http.Response, string) {
+// answer is what a request got, without its body.
+type answer struct {
+	StatusCode int
+	Status     string
+	Header     http.Header
+}
+
+// get asks for a URL; it returns the body too.
+func get(t *testing.T, url string, headers ...string) (answer, string) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 	defer cancel()
@@ -131,7 +138,7 @@ func get(t *testing.T, url string, headers ...string) (*http.Response, string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return res, string(b)
+	return answer{res.StatusCode, res.Status, res.Header}, string(b)
 }
 
 func TestEveryPlaylistKeepsTheRulesAndEveryUpdateToo(t *testing.T) {
@@ -223,7 +230,7 @@ func TestOtherRatesAndCodecsKeepTheRules(t *testing.T) {
 
 func TestRequestsAreAnsweredWithWhatIsThereOrWhyNot(t *testing.T) {
 	s, url := server(t, Config{})
-	status := func(path string, code int, says string, headers ...string) *http.Response {
+	status := func(path string, code int, says string, headers ...string) answer {
 		t.Helper()
 		res, b := get(t, url+path, headers...)
 		if res.StatusCode != code || !strings.Contains(b, says) || res.Header.Get("Access-Control-Allow-Origin") != "*" {
@@ -296,16 +303,16 @@ func TestABlockingReloadWaitsForItsPart(t *testing.T) {
 	s.mu.Lock()
 	msn, part := s.next()
 	s.mu.Unlock()
-	type answer struct {
+	type playlist struct {
 		code int
 		text string
 	}
-	got := make(chan answer, 2)
+	got := make(chan playlist, 2)
 	var asking sync.WaitGroup
 	for _, path := range []string{fmt.Sprintf("live.m3u8?_HLS_msn=%d&_HLS_part=%d", msn, part), fmt.Sprintf("%s/%d.%d.m4s", s.id, msn, part)} {
 		asking.Go(func() {
 			res, b := get(t, url+path)
-			got <- answer{res.StatusCode, b}
+			got <- playlist{res.StatusCode, b}
 		})
 	}
 	select {

@@ -250,7 +250,7 @@ func (p *packager) setPart(dts time.Duration) {
 	}
 	p.intervals++
 	span := max((dts-p.seg.start)/time.Duration(p.intervals), 5*time.Millisecond)
-	n := max(time.Duration((partAim+time.Millisecond)/span), 1)
+	n := max((partAim+time.Millisecond)/span, 1)
 	const step = 10 * time.Millisecond
 	p.partTarget = (n*span + step - 1).Truncate(step)
 	p.partLeast = n*span - span/2
