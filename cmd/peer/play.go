@@ -13,6 +13,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/braidway/braidway/internal/media/rtc"
 	"github.com/braidway/braidway/internal/node"
 	"github.com/braidway/braidway/internal/web"
 	"github.com/braidway/braidway/stream"
@@ -62,14 +63,20 @@ output (-o -) or players (--http). It relays too, unless --no-relay.`,
 				sinks = append(sinks, f)
 			}
 			var live *web.Live
+			var whep *rtc.WHEP
 			if httpAddr != "" {
-				live = web.NewLive()
-				sinks = append(sinks, live)
+				live, whep = web.NewLive(), rtc.NewWHEP(rtc.WHEPConfig{Log: set.logger()})
+				sinks = append(sinks, live, whep)
 				ln, err := net.Listen("tcp", httpAddr)
 				if err != nil {
 					return fmt.Errorf("--http cannot listen on %s: %w; choose another address", httpAddr, err)
 				}
-				srv := &http.Server{Handler: live.Handler(), ReadHeaderTimeout: 5 * time.Second}
+				mux := http.NewServeMux()
+				mux.Handle("/", live.Handler())
+				mux.Handle("/whep", whep)
+				mux.Handle("/whep/", whep)
+				srv := &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second}
+				defer whep.Close()
 				defer func() { _ = srv.Close() }()
 				go func() { _ = srv.Serve(ln) }()
 				fmt.Fprintf(cmd.ErrOrStderr(), "watch on http://%s/\n", ln.Addr())
@@ -89,6 +96,7 @@ output (-o -) or players (--http). It relays too, unless --no-relay.`,
 			rep := player.Report()
 			if live != nil {
 				live.Drain()
+				whep.Drain()
 			}
 			return errors.Join(err, writeReport(report, rep), r.leave())
 		},
