@@ -46,8 +46,9 @@ type Frame struct {
 	// of the stream on; it goes on evenly where the stream's timestamps wrap,
 	// jump or run backwards. The DTS of a track always grows.
 	PTS, DTS time.Duration
-	Key      bool   // a decoder can start here; true for sound
-	Data     []byte // Annex B access unit, AAC frame without ADTS, or Opus packet; not to be written to
+	Span     time.Duration // how long sound lasts; 0 for pictures
+	Key      bool          // a decoder can start here; true for sound
+	Data     []byte        // Annex B access unit, AAC frame without ADTS, or Opus packet; not to be written to
 }
 
 const (

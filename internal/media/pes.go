@@ -134,6 +134,9 @@ func (d *Demuxer) picture(e *elementary, s pesStamps, data []byte) {
 func (d *Demuxer) give(e *elementary, f Frame, span time.Duration) {
 	d.time.gave(&e.clock, f.DTS, span)
 	f.Track = e.track.ID
+	if !e.track.Codec.Video() {
+		f.Span = span
+	}
 	d.counts.Frames++
 	d.frame(f)
 }

@@ -10,13 +10,13 @@ var aacRates = [...]int{96000, 88200, 64000, 48000, 44100, 32000, 24000, 22050, 
 
 // adts is a parsed ADTS header.
 type adts struct {
-	head, size     int // bytes of the header, and of the whole frame
-	object         int // MPEG-4 audio object type
-	index          int // of the rate
-	channels       int // channel configuration; 0: in the stream
-	blocks         int // raw data blocks
-	rate           int
-	configuredInto [2]byte // the AudioSpecificConfig
+	head, size int // bytes of the header, and of the whole frame
+	object     int // MPEG-4 audio object type
+	index      int // of the rate
+	channels   int // channel configuration; 0: in the stream
+	blocks     int // raw data blocks
+	rate       int
+	config     [2]byte // the AudioSpecificConfig
 }
 
 // parseADTS reads a header of at least 7 bytes.
@@ -36,17 +36,16 @@ func parseADTS(b []byte) (h adts, ok bool) {
 		return h, false
 	}
 	h.rate = aacRates[h.index]
-	h.configuredInto = [2]byte{byte(h.object<<3 | h.index>>1), byte(h.index<<7 | h.channels<<3)}
+	h.config = [2]byte{byte(h.object<<3 | h.index>>1), byte(h.index<<7 | h.channels<<3)}
 	return h, true
 }
 
 // aac gives out the frames in data; the timestamp is that of the first that
 // begins in it.
 func (d *Demuxer) aac(e *elementary, s pesStamps, data []byte) {
-	carried := len(e.carry) > 0
+	carried := len(e.carry) // bytes of the last packet, whose frame the timestamp is not for
 	b := append(e.carry, data...)
 	e.carry = nil
-	fresh := !carried // the next frame begins in this packet
 	at := e.clock.next
 	for used := 0; len(b) >= 7; {
 		h, ok := parseADTS(b)
@@ -56,20 +55,19 @@ func (d *Demuxer) aac(e *elementary, s pesStamps, data []byte) {
 			for n < len(b) && b[n] != 0xff {
 				n++
 			}
-			b, used, carried = b[n:], used+n, false
-			fresh = fresh || used > 0
+			b, used = b[n:], used+n
 			continue
 		}
 		if h.size > len(b) {
 			break
 		}
-		if fresh && s.has {
+		if used >= carried && s.has {
 			at = d.time.place(&e.clock, s.pts)
 			s.has = false
 		}
 		e.track.Rate = h.rate
-		if string(e.track.Config) != string(h.configuredInto[:]) {
-			e.track.Config = append([]byte(nil), h.configuredInto[:]...)
+		if string(e.track.Config) != string(h.config[:]) {
+			e.track.Config = append([]byte(nil), h.config[:]...)
 			e.track.Channels = h.channels
 			if h.channels == 7 {
 				e.track.Channels = 8
@@ -78,7 +76,7 @@ func (d *Demuxer) aac(e *elementary, s pesStamps, data []byte) {
 		span := time.Duration(h.blocks) * 1024 * time.Second / time.Duration(h.rate)
 		d.give(e, Frame{PTS: at, DTS: at, Key: true, Data: b[h.head:h.size:h.size]}, span)
 		at = e.clock.next
-		b, used, fresh = b[h.size:], used+h.size, true
+		b, used = b[h.size:], used+h.size
 	}
 	e.carry = append(e.carry, b...)
 }

@@ -69,6 +69,14 @@ func (f *feed) write(b []byte) {
 	}
 }
 
+// gap lets all wait for the next key frame: what refers to lost pictures is no picture.
+func (f *feed) gap() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.demux.Gap()
+	f.group, f.size = nil, 0
+}
+
 // bFrames is what a stream with reordered pictures gets.
 func bFrames() error {
 	return refuse(http.StatusConflict, "the stream has B-frames, which WebRTC cannot show; watch it with HLS or MPEG-TS, or let the encoder make none (x264: bframes=0 or tune=zerolatency; OBS: Max B-frames 0)")

@@ -17,6 +17,7 @@ import (
 	"github.com/pion/webrtc/v4"
 
 	"github.com/braidway/braidway/internal/media"
+	"github.com/braidway/braidway/stream"
 )
 
 // WHEPConfig of NewWHEP; its zero value works.
@@ -65,8 +66,18 @@ func (w *WHEP) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
+// StartGroup says that a group begins; WHEP sees for itself.
+func (w *WHEP) StartGroup(stream.Header) {}
+
+// Gap says that bytes are missing before the next Write: viewers keep their
+// picture until the next key frame.
+func (w *WHEP) Gap() { w.feed.gap() }
+
 // Close ends all sessions and waits until they have; new ones get 503.
-func (w *WHEP) Close() { w.close("this peer is leaving") }
+func (w *WHEP) Close() error {
+	w.close("this peer is leaving")
+	return nil
+}
 
 // anyOrigin lets every page watch: the stream is no secret to who reaches us.
 func anyOrigin(w http.ResponseWriter, _ *http.Request) error {
