@@ -113,6 +113,7 @@ type StreamState struct {
 	RefusedBy map[string]int64 `json:"refused_by,omitempty"` // this peer's, by others
 	Counts    CountState       `json:"counts"`
 	Measures  any              `json:"measures,omitempty"`
+	Input     *InputState      `json:"input,omitempty"` // of this publisher
 }
 
 // CountState are totals of one stream since the peer joined it.
@@ -188,6 +189,7 @@ func (s *Session) state() StreamState {
 	if s.pub != nil {
 		st.Standing, st.Heirs = s.pub.standing()
 		st.Standby = st.Standing == StandingStandby
+		st.Input = s.pub.input()
 	}
 	snap, ok := s.inside()
 	if !snap.Started {
