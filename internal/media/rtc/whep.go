@@ -97,9 +97,9 @@ func anyOrigin(w http.ResponseWriter, origin string) {
 }
 
 func (w *WHEP) ready() error {
-	w.endpoint.mu.Lock()
+	w.mu.Lock()
 	leaving := w.leaving || w.closed
-	w.endpoint.mu.Unlock()
+	w.mu.Unlock()
 	if leaving {
 		return later(http.StatusServiceUnavailable, "this peer is leaving")
 	}

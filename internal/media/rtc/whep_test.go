@@ -224,7 +224,9 @@ func TestNothingIsLeftOfAViewerThatVanishes(t *testing.T) {
 	w, url := serve(t, WHEPConfig{})
 	ts, _ := clipOf(t, 2*time.Second)
 	_, _ = w.Write(ts)
-	watch(t, url, 0).close(discard{}) // what stays once: the certificate, the HTTP client's connections
+	first := watch(t, url, 0) // what stays once: the certificate, the HTTP client's connections
+	<-first.pictures
+	first.close(discard{})
 	testnet.WaitFor(t, "the first session's end", 10*time.Second, func() bool { return w.Sessions() == 0 })
 	http.DefaultClient.CloseIdleConnections()
 	before := runtime.NumGoroutine()
