@@ -33,6 +33,7 @@ type outputs struct {
 	live  *web.Live
 	hls   *hls.Server
 	whep  *rtc.WHEP
+	rec   *media.Recorder
 	close []func() error // in this order
 }
 
@@ -85,6 +86,7 @@ func (o *outputs) open(log *slog.Logger, say io.Writer) (node.GroupSink, error) 
 		if err != nil {
 			return nil, err
 		}
+		o.rec = r
 		o.close = append(o.close, r.Close)
 		o.sinks = append(o.sinks, r)
 		log.Info("recording", "playlist", r.Playlist())
@@ -114,6 +116,9 @@ func (o *outputs) open(log *slog.Logger, say io.Writer) (node.GroupSink, error) 
 // ended tells players that the stream is over, and gives them time to hear it;
 // stop ends that.
 func (o *outputs) ended(stop <-chan struct{}) {
+	if o.rec != nil {
+		o.rec.End()
+	}
 	if o.live == nil {
 		return
 	}
