@@ -13,6 +13,7 @@ import (
 
 	"github.com/braidway/braidway/internal/media"
 	"github.com/braidway/braidway/internal/media/hls"
+	"github.com/braidway/braidway/internal/media/rtc"
 	"github.com/braidway/braidway/internal/node"
 	"github.com/braidway/braidway/internal/web"
 	"github.com/spf13/cobra"
@@ -31,6 +32,7 @@ type outputs struct {
 	sinks []io.Writer
 	live  *web.Live
 	hls   *hls.Server
+	whep  *rtc.WHEP
 	rec   *media.Recorder
 	close []func() error // in this order
 }
@@ -39,7 +41,7 @@ func (o *outputs) bind(cmd *cobra.Command) {
 	f := cmd.Flags()
 	o.rewindSize = 1 << 30
 	f.StringVarP(&o.file, "output", "o", "", "`FILE` to write the stream to; - is standard output")
-	f.StringVar(&o.http, "http", "", "`ADDR` to serve players on: MPEG-TS, HLS and low-latency HLS")
+	f.StringVar(&o.http, "http", "", "`ADDR` to serve players on: MPEG-TS, HLS, low-latency HLS and WebRTC (WHEP)")
 	f.StringVar(&o.cert, "tls-cert", "", "`FILE` with a certificate chain (PEM): --http then speaks HTTP/2 and HTTP/3 too")
 	f.StringVar(&o.key, "tls-key", "", "`FILE` with the certificate's key (PEM)")
 	f.DurationVar(&o.rewind, "rewind", 0, "how far back HLS players can go, 1m to 24h, kept on disk until the end (default: what is in memory, 14 s)")
@@ -94,16 +96,18 @@ func (o *outputs) open(log *slog.Logger, say io.Writer) (node.GroupSink, error) 
 		if o.hls, err = hls.New(hls.Config{Rewind: o.rewind, RewindSize: int64(o.rewindSize), RewindDir: o.rewindDir, Log: log}); err != nil {
 			return nil, err
 		}
-		o.live = web.NewLive()
+		o.live, o.whep = web.NewLive(), rtc.NewWHEP(rtc.WHEPConfig{Log: log})
 		mux := http.NewServeMux()
 		mux.Handle("/", o.live.Handler())
 		mux.Handle("/hls/", o.hls)
+		mux.Handle("/whep", o.whep)
+		mux.Handle("/whep/", o.whep)
 		site, err := web.Serve(web.SiteConfig{Addr: o.http, Handler: mux, CertFile: o.cert, KeyFile: o.key, Log: log})
 		if err != nil {
 			return nil, errors.Join(err, o.hls.Close())
 		}
-		o.close = append(o.close, site.Close, o.hls.Close)
-		o.sinks = append(o.sinks, o.live, o.hls)
+		o.close = append(o.close, o.whep.Close, site.Close, o.hls.Close)
+		o.sinks = append(o.sinks, o.live, o.hls, o.whep)
 		fmt.Fprintf(say, "watch on %s\n", site.URL)
 	}
 	return node.Outputs(o.sinks...), nil
@@ -133,6 +137,7 @@ func (o *outputs) drain() {
 	if o.live != nil {
 		o.live.Drain()
 		o.hls.Drain()
+		o.whep.Drain()
 	}
 }
 
