@@ -115,7 +115,7 @@ func TestAPrivateStreamIsReadByItsViewersAndByNobodyElse(t *testing.T) {
 		} else {
 			nonces[id] = true
 		}
-		plain, err := viewer.Open(&p.Object)
+		plain, err := viewer.Open(nil, &p.Object)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -134,7 +134,7 @@ func TestAPrivateStreamIsReadByItsViewersAndByNobodyElse(t *testing.T) {
 			c := p.Object
 			c.Payload = bytes.Clone(p.Payload)
 			change(&c)
-			if _, err := viewer.Open(&c); !errors.Is(err, ErrSealed) {
+			if _, err := viewer.Open(nil, &c); !errors.Is(err, ErrSealed) {
 				t.Errorf("object %d with another %s: %v", p.Seq, name, err)
 			}
 		}
@@ -147,14 +147,14 @@ func TestAPrivateStreamIsReadByItsViewersAndByNobodyElse(t *testing.T) {
 	if err := revoked.Learn(list); !errors.Is(err, ErrNoKey) {
 		t.Errorf("a revoked token learns the secret: %v", err)
 	}
-	if _, err := revoked.Open(&first); !errors.Is(err, ErrNoKey) {
+	if _, err := revoked.Open(nil, &first); !errors.Is(err, ErrNoKey) {
 		t.Errorf("a revoked token reads: %v", err)
 	}
 	// With the content secret, but of another link.
 	other := testOpener(t, 7)
 	other.private.Secret[0] ^= 1
 	other.Add(content)
-	if _, err := other.Open(&first); !errors.Is(err, ErrSealed) {
+	if _, err := other.Open(nil, &first); !errors.Is(err, ErrSealed) {
 		t.Errorf("without the link's secret: %v", err)
 	}
 	if _, err := NewOpener(testPrivate(t).ForRelays(), testID(), PathKeys{}); err == nil {
@@ -435,8 +435,9 @@ func BenchmarkSealing(b *testing.B) {
 			h := Header{Epoch: 1, Encrypted: true}
 			object := Object{Header: h, Payload: s.append(nil, &h, payload)}
 			b.SetBytes(int64(size))
+			buf := make([]byte, 0, MaxPayload)
 			for range b.N {
-				if _, err := o.Open(&object); err != nil {
+				if _, err := o.Open(buf, &object); err != nil {
 					b.Fatal(err)
 				}
 			}

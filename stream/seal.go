@@ -158,6 +158,18 @@ func (o *Opener) Add(c Content) {
 	o.add(c)
 }
 
+// Contents returns the newest secrets, the newest first, as many as fit beside
+// one more into an access list.
+func (o *Opener) Contents() []Content {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	var all []Content
+	for i := len(o.known) - 1; i >= 0 && len(all) < MaxPrevious; i-- {
+		all = append(all, o.known[i])
+	}
+	return all
+}
+
 func (o *Opener) add(c Content) {
 	at := len(o.known)
 	for i := range o.known {
@@ -179,9 +191,9 @@ func (o *Opener) add(c Content) {
 	}
 }
 
-// Open decrypts the payload of a verified object; that of one without
-// Encrypted is returned as it is. The error is ErrNoKey or ErrSealed.
-func (o *Opener) Open(p *Object) ([]byte, error) {
+// Open decrypts the payload of a verified object into dst[:0], which may be nil;
+// that of one without Encrypted is returned as it is. The error is ErrNoKey or ErrSealed.
+func (o *Opener) Open(dst []byte, p *Object) ([]byte, error) {
 	if !p.Encrypted {
 		return p.Payload, nil
 	}
@@ -207,7 +219,7 @@ func (o *Opener) Open(p *Object) ([]byte, error) {
 	}
 	o.context = sealContext(o.context[:0], o.id, &p.Header)
 	nonce := sealNonce(salt, p.Seq)
-	plain, err := o.last.aead.Open(nil, nonce[:], sealed, o.context)
+	plain, err := o.last.aead.Open(dst[:0], nonce[:], sealed, o.context)
 	if err != nil {
 		return nil, ErrSealed
 	}

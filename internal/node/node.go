@@ -54,6 +54,7 @@ type Node struct {
 
 	mu       sync.Mutex
 	sessions map[stream.ID]*Session
+	blinded  map[stream.ID]*Session // private ones, by their blinded ids
 	bans     map[peer.ID]time.Time
 	draining bool
 	closed   bool
@@ -83,7 +84,8 @@ func New(cfg Config) (*Node, error) {
 		return nil, errors.Join(err, h.Close())
 	}
 	n := &Node{cfg: cfg, log: cfg.Log, host: h, dht: d, rdv: p2p.NewRendezvous(d),
-		traces: newTraceCounts(), sessions: make(map[stream.ID]*Session), bans: make(map[peer.ID]time.Time)}
+		traces: newTraceCounts(), sessions: make(map[stream.ID]*Session),
+		blinded: make(map[stream.ID]*Session), bans: make(map[peer.ID]time.Time)}
 	if !cfg.NoMDNS {
 		n.mdns = p2p.StartMDNS(h, nil, cfg.Log)
 	}
@@ -98,7 +100,7 @@ func New(cfg Config) (*Node, error) {
 // handlers are who answers which protocol.
 func (n *Node) handlers() map[protocol.ID]network.StreamHandler {
 	return map[protocol.ID]network.StreamHandler{ControlProtocol: n.handleControl, ControlProtocol1: n.handleControl,
-		DataProtocol: n.handleData, LeaseProtocol: n.handleLease}
+		DataProtocol: n.handleData, LeaseProtocol: n.handleLease, PrivateProtocol: n.handlePrivate}
 }
 
 // Host returns the libp2p host.
@@ -168,10 +170,26 @@ func (n *Node) Sessions() []*Session {
 	return n.all()
 }
 
+// session returns the session of a stream by its id, private ones too.
 func (n *Node) session(id stream.ID) *Session {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	return n.sessions[id]
+}
+
+// openSession is session for who asks without a token: for them, private ones are not there.
+func (n *Node) openSession(id stream.ID) *Session {
+	if s := n.session(id); s != nil && s.private == nil {
+		return s
+	}
+	return nil
+}
+
+// blindSession returns the session of a private stream by its blinded id.
+func (n *Node) blindSession(id stream.ID) *Session {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.blinded[id]
 }
 
 func (n *Node) forget(s *Session) {
@@ -179,6 +197,9 @@ func (n *Node) forget(s *Session) {
 	defer n.mu.Unlock()
 	if n.sessions[s.id] == s {
 		delete(n.sessions, s.id)
+		if s.private != nil {
+			delete(n.blinded, s.private.secrets.BlindID())
+		}
 	}
 }
 
@@ -207,7 +228,7 @@ func (n *Node) banned(p peer.ID) bool {
 
 // newSession registers a session that does not run yet.
 func (n *Node) newSession(id stream.ID, cfg SessionConfig) (*Session, error) {
-	s := &Session{node: n, id: id, cfg: cfg, self: ShortID(n.host.ID(), id), book: newBook(n.host, id),
+	s := &Session{node: n, id: id, cfg: cfg, private: cfg.private, self: ShortID(n.host.ID(), id), book: newBook(n.host, id),
 		log: n.log.With("stream", id.String()[:8]), began: time.Now(), in: make(chan item, eventQueue),
 		isUp: make(chan struct{}), started: make(chan struct{}), drained: make(chan struct{}), loopEnd: make(chan struct{}),
 		links: make(map[overlay.PeerID]*link), dialing: make(map[peer.ID]time.Time)}
@@ -223,6 +244,9 @@ func (n *Node) newSession(id stream.ID, cfg SessionConfig) (*Session, error) {
 		return nil, fmt.Errorf("node: takes part in stream %v already", id)
 	}
 	n.sessions[id] = s
+	if s.private != nil {
+		n.blinded[s.private.secrets.BlindID()] = s
+	}
 	return s, nil
 }
 

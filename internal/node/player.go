@@ -94,6 +94,7 @@ func (p *Player) Traced(_ time.Duration, t overlay.Trace, _ *overlay.Action) {
 func (p *Player) Run(ctx context.Context, s *Session) error {
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
+	var buf []byte // a decrypted payload
 	for {
 		p.mu.Lock()
 		o, ok := p.play.Next(s.Now())
@@ -107,8 +108,15 @@ func (p *Player) Run(ctx context.Context, s *Session) error {
 		ended := p.play.Ended()
 		p.mu.Unlock()
 		if ok {
-			if _, err := p.out.Write(o.Payload); err != nil {
+			plain, err := p.decrypt(ctx, s, buf, &o)
+			if err != nil {
 				return err
+			}
+			if _, err := p.out.Write(plain); err != nil {
+				return err
+			}
+			if o.Encrypted {
+				buf = plain[:0]
 			}
 			if ended {
 				return ErrEnded
@@ -119,8 +127,37 @@ func (p *Player) Run(ctx context.Context, s *Session) error {
 		select {
 		case <-p.wake:
 		case <-timer.C:
+		case <-s.Denied():
+			return s.DeniedFor()
 		case <-ctx.Done():
 			return ctx.Err()
+		}
+	}
+}
+
+// decrypt returns an object's payload as it is played: nothing, where the
+// publisher sealed it for others. For a key that is under way it waits.
+func (p *Player) decrypt(ctx context.Context, s *Session, buf []byte, o *stream.Parsed) ([]byte, error) {
+	limit := time.Now().Add(keyWait)
+	for {
+		changed := s.accessChanged()
+		plain, err := s.plain(buf, o)
+		switch {
+		case err == nil:
+			return plain, nil
+		case !errors.Is(err, stream.ErrNoKey) || time.Until(limit) <= 0:
+			if s.count.unread.Add(1) == 1 {
+				s.log.Warn("cannot decrypt the stream", "err", err)
+			}
+			return nil, nil
+		}
+		select {
+		case <-changed:
+		case <-time.After(time.Until(limit)):
+		case <-s.Denied():
+			return nil, s.DeniedFor()
+		case <-ctx.Done():
+			return nil, ctx.Err()
 		}
 	}
 }
