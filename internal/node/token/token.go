@@ -118,7 +118,7 @@ func Sign(key ed25519.PrivateKey, t Token) (string, error) {
 		return "", errors.New("token: no right")
 	}
 	if t.Peer != "" {
-		if err := t.Peer.Validate(); err != nil {
+		if _, err := peer.IDFromBytes([]byte(t.Peer)); err != nil {
 			return "", fmt.Errorf("token: peer: %w", err)
 		}
 	}
