@@ -123,6 +123,8 @@ func (r *running) waitStarted(s *node.Session, timeout time.Duration) error {
 	select {
 	case <-s.Started():
 		return nil
+	case <-s.Denied():
+		return s.DeniedFor()
 	case <-r.ctx.Done():
 		return r.ctx.Err()
 	case <-over:

@@ -23,6 +23,7 @@ func playCommand() *cobra.Command {
 	var out, httpAddr, report string
 	var buffer, duration, timeout time.Duration
 	var noRelay bool
+	var tokens tokenFlag
 	cmd := &cobra.Command{
 		Use:   "play LINK",
 		Short: "Play a stream, and relay it",
@@ -46,6 +47,10 @@ output (-o -) or players (--http). It relays too, unless --no-relay.`,
 				return usagef("nothing to do with the stream: give -o FILE, -o - or --http ADDR")
 			}
 			if err := checkReport(report); err != nil {
+				return err
+			}
+			credential, err := tokens.of(link)
+			if err != nil {
 				return err
 			}
 			var sinks []io.Writer
@@ -79,7 +84,7 @@ output (-o -) or players (--http). It relays too, unless --no-relay.`,
 			if err != nil {
 				return err
 			}
-			s, err := r.Join(link, node.SessionConfig{Role: node.RoleViewer, NoRelay: noRelay, Buffer: buffer, Observer: player})
+			s, err := r.Join(link, node.SessionConfig{Role: node.RoleViewer, NoRelay: noRelay, Buffer: buffer, Observer: player, Token: credential})
 			if err != nil {
 				return errors.Join(err, r.leave())
 			}
@@ -101,6 +106,7 @@ output (-o -) or players (--http). It relays too, unless --no-relay.`,
 	f.DurationVar(&timeout, "timeout", 30*time.Second, "give up when the stream is not found within; 0s: never")
 	f.StringVar(&report, "report", "", "`FILE` for the report (JSON)")
 	f.BoolVar(&noRelay, "no-relay", false, "take no children")
+	tokens.bind(cmd)
 	set.bind(cmd)
 	return cmd
 }
@@ -126,6 +132,9 @@ func play(r *running, s *node.Session, player *node.Player, timeout, duration ti
 	}
 	if errors.Is(err, syscall.EPIPE) {
 		return errors.New("the reader of the stream went away")
+	}
+	if errors.Is(err, node.ErrDenied) {
+		return err
 	}
 	return fmt.Errorf("writing the stream: %w", err)
 }

@@ -26,6 +26,7 @@ func publishCommand() *cobra.Command {
 	var raw, standby bool
 	var stripes int
 	var bitrate rate
+	var private privateFlags
 	cmd := &cobra.Command{
 		Use:   "publish [INPUT]",
 		Short: "Publish a live stream",
@@ -63,12 +64,15 @@ test: always is.`,
 			if standby && streamKey == "" && set.key == "" {
 				return usagef("--standby needs the key of the stream: give --key FILE as to the other publisher, or --stream-key FILE")
 			}
+			if err := private.check(set, streamKey); err != nil {
+				return err
+			}
 			src, err := media.Open(cmd.Context(), input, raw, cmd.InOrStdin())
 			if err != nil {
 				return err
 			}
 			defer func() { _ = src.Close() }()
-			cfg := node.PublishConfig{Name: name, Stripes: stripes, ContentType: contentType, Bitrate: uint64(bitrate), Align: media.PacketSize, Standby: standby}
+			cfg := node.PublishConfig{Name: name, Stripes: stripes, ContentType: contentType, Bitrate: uint64(bitrate), Align: media.PacketSize, Standby: standby, Private: private.config()}
 			r, err := set.open(cmd, func(n *node.Config) error {
 				switch {
 				case streamKey != "":
@@ -109,6 +113,7 @@ test: always is.`,
 	f.IntVar(&stripes, "stripes", 4, "stripes (k), 1 to 16")
 	f.BoolVar(&standby, "standby", false, "stand by while another publisher has the stream, and take over from it")
 	f.StringVar(&streamKey, "stream-key", "", "`FILE` of the stream's key; made when missing (default: --key)")
+	private.bind(f)
 	set.bind(cmd)
 	return cmd
 }
@@ -153,7 +158,11 @@ func publish(r *running, cfg node.PublishConfig, in *feed, raw bool, linkFile st
 	link := p.Link().String()
 	if linkFile != "" {
 		// Whole or not at all: others wait for this file.
-		if err := os.WriteFile(linkFile+".part", []byte(link+"\n"), 0o644); err != nil {
+		mode := os.FileMode(0o644)
+		if cfg.Private != nil {
+			mode = 0o600 // it is a secret
+		}
+		if err := os.WriteFile(linkFile+".part", []byte(link+"\n"), mode); err != nil {
 			return fmt.Errorf("--link-file: %w", err)
 		}
 		if err := os.Rename(linkFile+".part", linkFile); err != nil {

@@ -94,7 +94,6 @@ func (p *Player) Traced(_ time.Duration, t overlay.Trace, _ *overlay.Action) {
 func (p *Player) Run(ctx context.Context, s *Session) error {
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
-	var buf []byte // a decrypted payload
 	for {
 		p.mu.Lock()
 		o, ok := p.play.Next(s.Now())
@@ -108,15 +107,15 @@ func (p *Player) Run(ctx context.Context, s *Session) error {
 		ended := p.play.Ended()
 		p.mu.Unlock()
 		if ok {
-			plain, err := p.decrypt(ctx, s, buf, &o)
-			if err != nil {
-				return err
-			}
-			if _, err := p.out.Write(plain); err != nil {
-				return err
-			}
 			if o.Encrypted {
-				buf = plain[:0]
+				plain, err := p.decrypt(ctx, s, &o)
+				if err != nil {
+					return err
+				}
+				o.Payload = plain
+			}
+			if _, err := p.out.Write(o.Payload); err != nil {
+				return err
 			}
 			if ended {
 				return ErrEnded
@@ -137,11 +136,11 @@ func (p *Player) Run(ctx context.Context, s *Session) error {
 
 // decrypt returns an object's payload as it is played: nothing, where the
 // publisher sealed it for others. For a key that is under way it waits.
-func (p *Player) decrypt(ctx context.Context, s *Session, buf []byte, o *stream.Parsed) ([]byte, error) {
+func (p *Player) decrypt(ctx context.Context, s *Session, o *stream.Parsed) ([]byte, error) {
 	limit := time.Now().Add(keyWait)
 	for {
 		changed := s.accessChanged()
-		plain, err := s.plain(buf, o)
+		plain, err := s.plain(o)
 		switch {
 		case err == nil:
 			return plain, nil

@@ -304,16 +304,15 @@ func (s *Session) keepAccess(now time.Time) {
 	}
 }
 
-// plain returns the payload of an object as it is to be played, in buf where it
-// was encrypted. The error wraps stream.ErrNoKey or stream.ErrSealed.
-func (s *Session) plain(buf []byte, o *stream.Parsed) ([]byte, error) {
+// plain returns the payload of an object as it is to be played. The error wraps stream.ErrNoKey or stream.ErrSealed.
+func (s *Session) plain(o *stream.Parsed) ([]byte, error) {
 	if !o.Encrypted {
 		return o.Payload, nil
 	}
 	if s.private == nil || s.private.opener == nil {
 		return nil, stream.ErrNoKey
 	}
-	return s.private.opener.Open(buf, &o.Object)
+	return s.private.opener.Open(nil, &o.Object)
 }
 
 // accessChanged is closed when the next access list is learnt.

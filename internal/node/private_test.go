@@ -128,10 +128,10 @@ func TestAPrivateStreamIsFoundReadAndCarriedAndRelaysHoldNothingToRead(t *testin
 			if !o.Encrypted || bytes.Contains(o.Wire, bytes.Repeat([]byte{'x'}, 8)) {
 				t.Errorf("object %d of the relay's window can be read", seq)
 			}
-			if _, err := r.plain(nil, &o); !errors.Is(err, stream.ErrNoKey) {
+			if _, err := r.plain(&o); !errors.Is(err, stream.ErrNoKey) {
 				t.Errorf("the relay decrypts object %d: %v", seq, err)
 			}
-			if plain, err := v.plain(nil, &o); err != nil || len(bytes.Trim(plain, "x")) > 0 {
+			if plain, err := v.plain(&o); err != nil || len(bytes.Trim(plain, "x")) > 0 {
 				t.Errorf("a viewer cannot read object %d of the relay's window: %v", seq, err)
 			}
 		}
@@ -222,7 +222,7 @@ func TestARevokedViewerIsCutOffAndTheOthersPlayOn(t *testing.T) {
 	rest[0].Do(func() {
 		_, high, _ := rest[0].window.Range()
 		o, _ := rest[0].window.Get(c.Epoch(), high)
-		if _, err := out.plain(nil, &o); !errors.Is(err, stream.ErrNoKey) {
+		if _, err := out.plain(&o); !errors.Is(err, stream.ErrNoKey) {
 			t.Errorf("object %d: %v", high, err)
 		}
 	})

@@ -1,0 +1,120 @@
+package main
+
+// This file answers: how do publish, play and relay take part in private streams?
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/braidway/braidway/internal/node"
+	"github.com/braidway/braidway/internal/node/token"
+	"github.com/braidway/braidway/stream"
+)
+
+// ledgerSuffix is what a ledger's name has more than its key's.
+const ledgerSuffix = ".tokens"
+
+// privateFlags are publish's.
+type privateFlags struct {
+	on     bool
+	ledger string
+	rotate time.Duration
+}
+
+func (p *privateFlags) bind(f *pflag.FlagSet) {
+	f.BoolVar(&p.on, "private", false, "encrypt the stream end to end, and let only those in who have a token (peer token); needs --key or --stream-key")
+	f.StringVar(&p.ledger, "tokens", "", "`FILE` in which peer token keeps count of the tokens (default: the key's file with "+ledgerSuffix+")")
+	f.DurationVar(&p.rotate, "rotate", node.DefaultRotate, fmt.Sprintf("how often a private stream changes its content key, %v to %v", node.LeastRotate, node.MostRotate))
+}
+
+// check looks at the ranges; streamKey is --stream-key.
+func (p *privateFlags) check(set *settings, streamKey string) error {
+	switch {
+	case !p.on:
+		return nil
+	case streamKey == "" && set.key == "":
+		return usagef("--private needs a key that stays, or no token could be issued: give --key FILE, or --stream-key FILE")
+	case p.rotate < node.LeastRotate || p.rotate > node.MostRotate:
+		return set.from.outside("rotate", p.rotate, fmt.Sprintf("%v to %v", node.LeastRotate, node.MostRotate))
+	}
+	if p.ledger == "" {
+		p.ledger = ledgerOf(streamKey, set.key)
+	}
+	return nil
+}
+
+// ledgerOf returns the ledger of the first key file that is named.
+func ledgerOf(keys ...string) string {
+	for _, k := range keys {
+		if k != "" {
+			return k + ledgerSuffix
+		}
+	}
+	return ""
+}
+
+// config is the node's; nil: the stream is not private.
+func (p *privateFlags) config() *node.PrivateConfig {
+	if !p.on {
+		return nil
+	}
+	return &node.PrivateConfig{Ledger: p.ledger, Rotate: p.rotate}
+}
+
+// tokenFlag is --token of play and relay.
+type tokenFlag struct{ values []string }
+
+func (t *tokenFlag) bind(cmd *cobra.Command) {
+	cmd.Flags().StringArrayVar(&t.values, "token", nil, "`FILE` with the token for a private stream, or in "+envName("token")+" the token itself; repeatable")
+}
+
+// of returns the credential for a link; "" where it needs none.
+func (t *tokenFlag) of(link stream.Link) (string, error) {
+	if link.Private == nil {
+		return "", nil
+	}
+	if len(t.values) == 0 {
+		return "", usagef("the stream %v is private: give the token that its publisher issued with --token FILE, or in %s", link.ID, envName("token"))
+	}
+	var last error
+	for _, v := range t.values {
+		text, err := readToken(v)
+		if err == nil {
+			_, tok, e := token.ParseCredential(text, link.PublicKey)
+			if err = e; err == nil && tok.Stream == link.ID {
+				return text, nil
+			} else if err == nil {
+				err = fmt.Errorf("it is for stream %v", tok.Stream)
+			}
+		}
+		last = err
+	}
+	return "", fmt.Errorf("--token: none for stream %v: %w", link.ID, last)
+}
+
+// readToken returns a token that is given itself, or in a file; - is standard input.
+func readToken(v string) (string, error) {
+	if strings.HasPrefix(v, "eyJ") { // the base64url of {", with which every one begins
+		return v, nil
+	}
+	in := io.Reader(os.Stdin)
+	if v != "-" {
+		f, err := os.Open(v)
+		if err != nil {
+			return "", fmt.Errorf("token: %w", err)
+		}
+		defer func() { _ = f.Close() }()
+		in = f
+	}
+	b, err := io.ReadAll(io.LimitReader(in, 2*token.MaxCredential+1))
+	if err != nil {
+		return "", fmt.Errorf("token: %w", err)
+	}
+	return strings.TrimSpace(string(b)), nil
+}
