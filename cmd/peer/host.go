@@ -64,7 +64,12 @@ func (s *settings) open(cmd *cobra.Command, tune func(*node.Config) error) (*run
 	r := &running{Node: n, set: s}
 	r.ctx, r.end = context.WithCancel(cmd.Context())
 	if s.admin != "off" {
-		r.admin, err = n.StartAdmin(node.AdminConfig{Addr: s.admin, Pprof: s.pprof, Drain: r.end,
+		secret, err := readSecret("admin-token-file", s.adminToken)
+		if err != nil {
+			r.end()
+			return nil, errors.Join(err, n.Close())
+		}
+		r.admin, err = n.StartAdmin(node.AdminConfig{Addr: s.admin, Token: secret, Pprof: s.pprof, Drain: r.end,
 			Ready: func() bool { return r.begun.Load() && n.Started() }})
 		if err != nil {
 			r.end()

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"runtime"
 	"strings"
 	"time"
 
@@ -115,6 +116,27 @@ func readToken(v string) (string, error) {
 	b, err := io.ReadAll(io.LimitReader(in, 2*token.MaxCredential+1))
 	if err != nil {
 		return "", fmt.Errorf("token: %w", err)
+	}
+	return strings.TrimSpace(string(b)), nil
+}
+
+// readSecret returns the content of a small file that others may not read; "" for none.
+func readSecret(flag, file string) (string, error) {
+	if file == "" {
+		return "", nil
+	}
+	info, err := os.Stat(file)
+	switch {
+	case err != nil:
+		return "", fmt.Errorf("--%s: %w", flag, err)
+	case !info.Mode().IsRegular() || info.Size() > 4096:
+		return "", fmt.Errorf("--%s %s: not a file of at most 4096 bytes", flag, file)
+	case info.Mode().Perm()&0o077 != 0 && runtime.GOOS != "windows":
+		return "", fmt.Errorf("--%s %s has mode %04o, so others on this machine can read it: run chmod 600 %s", flag, file, info.Mode().Perm(), file)
+	}
+	b, err := os.ReadFile(file)
+	if err != nil {
+		return "", fmt.Errorf("--%s: %w", flag, err)
 	}
 	return strings.TrimSpace(string(b)), nil
 }

@@ -21,6 +21,8 @@ import (
 type AdminConfig struct {
 	Addr  string // host:port
 	Pprof bool
+	// Token is asked of every request but probes; "" only on a loopback address.
+	Token string
 	// Drain is called by POST /api/v1/drain, once.
 	Drain func()
 	// Ready says whether the peer does its job; nil: always.
@@ -33,7 +35,8 @@ type Admin struct {
 	srv  *http.Server
 }
 
-// StartAdmin serves the admin API of n. An address in use is an error that names it.
+// StartAdmin serves the admin API of n. An address in use is an error that names
+// it; so is one beyond loopback without a token.
 func (n *Node) StartAdmin(cfg AdminConfig) (*Admin, error) {
 	ln, err := net.Listen("tcp", cfg.Addr)
 	if err != nil {
@@ -75,9 +78,13 @@ func (n *Node) StartAdmin(cfg AdminConfig) (*Admin, error) {
 		mux.HandleFunc("GET /debug/pprof/symbol", pprof.Symbol)
 	}
 	// Any page that the user visits may send requests to loopback; it is not to drain the peer.
-	handler := http.NewCrossOriginProtection().Handler(mux)
-	a := &Admin{Addr: ln.Addr().String(), srv: &http.Server{Handler: handler, ReadHeaderTimeout: 5 * time.Second,
-		BaseContext: func(net.Listener) context.Context { return n.ctx }}}
+	handler, err := newGuard(ln.Addr(), cfg.Token, http.NewCrossOriginProtection().Handler(mux))
+	if err != nil {
+		return nil, errors.Join(err, ln.Close())
+	}
+	a := &Admin{Addr: ln.Addr().String()}
+	a.srv, ln = newAdminServer(ln, handler)
+	a.srv.BaseContext = func(net.Listener) context.Context { return n.ctx }
 	go func() {
 		if err := a.srv.Serve(ln); err != nil && !errors.Is(err, http.ErrServerClosed) {
 			n.log.Error("admin API ended", "err", err)
@@ -118,14 +125,22 @@ func (n *Node) serveEvents(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "streaming is not possible here", http.StatusInternalServerError)
 		return
 	}
+	if n.readers.Add(1) > maxEventReaders {
+		n.readers.Add(-1)
+		unready(w, fmt.Sprintf("%d read the events already", maxEventReaders))
+		return
+	}
+	defer n.readers.Add(-1)
 	c, stop := n.Events()
 	defer stop()
+	out := http.NewResponseController(w)
 	w.Header().Set("Content-Type", "text/event-stream")
 	w.Header().Set("Cache-Control", "no-store")
 	f.Flush()
 	alive := time.NewTicker(15 * time.Second)
 	defer alive.Stop()
 	for {
+		_ = out.SetWriteDeadline(time.Now().Add(adminEventTime + 15*time.Second))
 		select {
 		case e := <-c:
 			b, err := json.Marshal(e)
@@ -142,6 +157,7 @@ func (n *Node) serveEvents(w http.ResponseWriter, r *http.Request) {
 		case <-r.Context().Done():
 			return
 		}
+		_ = out.SetWriteDeadline(time.Now().Add(adminEventTime))
 		f.Flush()
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/network"
@@ -51,6 +52,8 @@ type Node struct {
 	cancel context.CancelFunc
 	events eventHub
 	traces traceCounts
+	// readers of the admin API's events.
+	readers atomic.Int32
 
 	mu       sync.Mutex
 	sessions map[stream.ID]*Session
