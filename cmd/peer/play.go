@@ -24,6 +24,7 @@ func playCommand() *cobra.Command {
 	var buffer, duration, timeout time.Duration
 	var noRelay bool
 	var tokens tokenFlag
+	var hidden hiddenFlags
 	cmd := &cobra.Command{
 		Use:   "play LINK",
 		Short: "Play a stream, and relay it",
@@ -80,7 +81,7 @@ output (-o -) or players (--http). It relays too, unless --no-relay.`,
 				fmt.Fprintf(cmd.ErrOrStderr(), "watch on http://%s/\n", ln.Addr())
 			}
 			player := node.NewPlayer(io.MultiWriter(sinks...), buffer)
-			r, err := set.open(cmd, nil)
+			r, err := set.open(cmd, hidden.tune)
 			if err != nil {
 				return err
 			}
@@ -107,6 +108,7 @@ output (-o -) or players (--http). It relays too, unless --no-relay.`,
 	f.StringVar(&report, "report", "", "`FILE` for the report (JSON)")
 	f.BoolVar(&noRelay, "no-relay", false, "take no children")
 	tokens.bind(cmd)
+	hidden.bind(cmd)
 	set.bind(cmd)
 	return cmd
 }

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
@@ -118,6 +119,31 @@ func readToken(v string) (string, error) {
 		return "", fmt.Errorf("token: %w", err)
 	}
 	return strings.TrimSpace(string(b)), nil
+}
+
+// hiddenFlags are play's, for who does not want to be known.
+type hiddenFlags struct {
+	via      []string
+	unlisted bool
+}
+
+func (h *hiddenFlags) bind(cmd *cobra.Command) {
+	f := cmd.Flags()
+	f.StringArrayVar(&h.via, "relay-only-via", nil, "`MULTIADDR` of a relay, with /p2p/: talk to it and to others named so, and to nobody else; repeatable")
+	f.BoolVar(&h.unlisted, "unlisted", false, "leave others no address of this peer that they could pass on: listen on nothing, be announced nowhere")
+}
+
+// tune changes the node's configuration.
+func (h *hiddenFlags) tune(c *node.Config) error {
+	c.Unlisted = h.unlisted
+	for _, v := range h.via {
+		ai, err := peer.AddrInfoFromString(v)
+		if err != nil {
+			return usagef("--relay-only-via %s: %w; write for example /ip4/192.0.2.1/udp/4001/quic-v1/p2p/12D3…", v, err)
+		}
+		c.Only = append(c.Only, *ai)
+	}
+	return nil
 }
 
 // readSecret returns the content of a small file that others may not read; "" for none.

@@ -49,6 +49,9 @@ func (n *Node) Join(link stream.Link, cfg SessionConfig) (*Session, error) {
 	if err != nil {
 		return nil, err
 	}
+	if len(n.cfg.Only) > 0 {
+		infos = n.cfg.Only
+	}
 	s.wg.Add(1)
 	go s.locate(infos)
 	return s, nil
@@ -176,7 +179,7 @@ func (s *Session) find() {
 		defer s.finding.Store(false)
 		ctx, cancel := context.WithTimeout(s.ctx, findTime)
 		defer cancel()
-		search := s.node.finder.FindTopic(ctx, s.topic(), nil)
+		search := s.node.finder.FindTopic(ctx, s.topic(), s.node.cfg.Only)
 		defer search.Stop()
 		for c := range search.C() {
 			s.post(item{ev: overlay.Event{Kind: overlay.EvCandidates, Candidates: []overlay.Candidate{s.book.candidate(c.AddrInfo, source(c.Source))}}})
@@ -186,7 +189,7 @@ func (s *Session) find() {
 
 // announce names this peer in the DHT as one that has the stream.
 func (s *Session) announce() {
-	if s.cfg.NoRelay {
+	if s.cfg.NoRelay || s.node.cfg.Unlisted {
 		return
 	}
 	if err := s.node.rdv.ProvideTopic(s.ctx, s.topic()); err != nil {

@@ -32,6 +32,12 @@ type Config struct {
 	UploadLimit int64
 	// MaxChildren bounds the children in any one stripe; 0: only the upload does.
 	MaxChildren int
+	// Unlisted leaves others no address of this peer that they could pass on: it
+	// listens on nothing, is announced nowhere and answers nobody in the DHT.
+	Unlisted bool
+	// Only are the only peers that this one talks to, whatever links and others
+	// name; it is unlisted then, and asks neither the DHT nor the local network.
+	Only []peer.AddrInfo
 	// Window is how long objects are kept for children and repairs, at least
 	// 10 s; 0: 20 s. It is most of a session's memory.
 	Window time.Duration
@@ -78,6 +84,9 @@ func New(cfg Config) (*Node, error) {
 		return nil, fmt.Errorf("node: Config.Window is %v, allowed is %v and more, or 0 for %v", cfg.Window, leastWindow, windowAge)
 	}
 	cfg.Host.Upload = cfg.UploadLimit
+	if cfg.hide(); len(cfg.Only) > maxOnly {
+		return nil, fmt.Errorf("node: Config.Only names %d peers, allowed are up to %d", len(cfg.Only), maxOnly)
+	}
 	h, err := p2p.NewHost(cfg.Host)
 	if err != nil {
 		return nil, err
@@ -92,12 +101,33 @@ func New(cfg Config) (*Node, error) {
 	if !cfg.NoMDNS {
 		n.mdns = p2p.StartMDNS(h, nil, cfg.Log)
 	}
-	n.finder = p2p.NewFinder(p2p.FinderConfig{Host: h, Rendezvous: n.rdv, MDNS: n.mdns})
+	find := p2p.FinderConfig{Host: h, Rendezvous: n.rdv, MDNS: n.mdns}
+	if len(cfg.Only) > 0 {
+		find.Rendezvous = nil
+	}
+	n.finder = p2p.NewFinder(find)
 	n.ctx, n.cancel = context.WithCancel(context.Background())
 	for proto, handle := range n.handlers() {
 		h.SetStreamHandler(proto, handle)
 	}
 	return n, nil
+}
+
+// maxOnly bounds Config.Only; each is tried at every search.
+const maxOnly = stream.MaxLinkAddrs
+
+// hide turns Unlisted and Only into what host, DHT and local network do.
+func (c *Config) hide() {
+	if len(c.Only) > 0 {
+		c.Unlisted = true
+		c.DHT.Bootstrap = nil
+		for _, ai := range c.Only {
+			c.Host.Only = append(c.Host.Only, ai.ID)
+		}
+	}
+	if c.Unlisted {
+		c.NoMDNS, c.DHT.Mode, c.Host.NoListen, c.Host.NAT, c.Host.RelayService = true, p2p.ModeClient, true, false, false
+	}
 }
 
 // handlers are who answers which protocol.
