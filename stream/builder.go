@@ -36,6 +36,8 @@ type BuilderConfig struct {
 	// Align is the size that pieces are multiples of, 1 to MaxPayload: 188 for
 	// MPEG-TS; 0 means 1.
 	Align int
+	// Seal encrypts the payloads of a private stream; nil: the stream is not.
+	Seal *Sealer
 }
 
 // Builder cuts a publisher's bytes into signed objects, numbered from Seq 0.
@@ -55,6 +57,7 @@ type Builder struct {
 	ending  bool
 	ended   bool
 	objects []Object // kept between flushes
+	sealed  []byte   // likewise
 }
 
 // pendingGroup is a run of pending bytes that belong to one group.
@@ -62,6 +65,14 @@ type pendingGroup struct {
 	start    int    // where it begins in pending
 	preamble []byte // empty: none
 	open     bool   // objects of the group were cut in an earlier flush
+}
+
+// room is how many bytes of the stream fit into one object.
+func (c *BuilderConfig) room() int {
+	if c.Seal != nil {
+		return MaxPayload - SealOverhead
+	}
+	return MaxPayload
 }
 
 // NewBuilder returns a builder with nothing pending. The error names the
@@ -79,8 +90,8 @@ func NewBuilder(cfg BuilderConfig) (*Builder, error) {
 		return nil, fmt.Errorf("stream: builder: Epoch is %d, allowed is 1 to %d", cfg.Epoch, uint64(MaxEpoch))
 	case cfg.Stripes < 1 || cfg.Stripes > MaxStripes:
 		return nil, fmt.Errorf("stream: builder: Stripes is %d, allowed is 1 to %d", cfg.Stripes, MaxStripes)
-	case cfg.Align < 1 || cfg.Align > MaxPayload:
-		return nil, fmt.Errorf("stream: builder: Align is %d, allowed is 1 to %d", cfg.Align, MaxPayload)
+	case cfg.Align < 1 || cfg.Align > cfg.room():
+		return nil, fmt.Errorf("stream: builder: Align is %d, allowed is 1 to %d", cfg.Align, cfg.room())
 	}
 	// 20 objects a second and stripe, in flushes of 25 ms: k/2, rounded up.
 	return &Builder{cfg: cfg, perFlush: (cfg.Stripes + 1) / 2}, nil
@@ -93,15 +104,15 @@ func (b *Builder) Next() uint64 { return b.next }
 func (b *Builder) Pending() int { return len(b.pending) + b.extra }
 
 // StartGroup makes the bytes written from now on a new group. A preamble, of
-// at most [MaxPayload] bytes, becomes the group's first object; it is copied.
+// at most [MaxPayload] bytes, [SealOverhead] fewer where they are sealed, becomes the group's first object; it is copied.
 // A group into which nothing is written leaves no trace. The error wraps
 // [ErrPending] or [ErrEnded] or says that the preamble is too long.
 func (b *Builder) StartGroup(preamble []byte) error {
 	if b.ending {
 		return ErrEnded
 	}
-	if len(preamble) > MaxPayload {
-		return fmt.Errorf("stream: preamble of %d bytes, allowed is up to %d", len(preamble), MaxPayload)
+	if len(preamble) > b.cfg.room() {
+		return fmt.Errorf("stream: preamble of %d bytes, allowed is up to %d", len(preamble), b.cfg.room())
 	}
 	if n := len(b.groups); n > 0 && b.groups[n-1].start == len(b.pending) && !b.groups[n-1].open {
 		b.extra -= len(b.groups[n-1].preamble)
@@ -157,6 +168,7 @@ func (b *Builder) Flush(now int64) ([]Parsed, error) {
 		objects: b.objects[:0],
 		header:  Header{Epoch: b.cfg.Epoch, Seq: b.next, Group: b.group, GroupFirst: b.first, Time: now},
 		begun:   b.begun,
+		room:    b.cfg.room(),
 	}
 	used, left := 0, []pendingGroup(nil) // what is dropped of pending, and whose the rest is
 	for i, g := range b.groups {
@@ -187,6 +199,7 @@ func (b *Builder) Flush(now int64) ([]Parsed, error) {
 		c.add(FlagEnd, nil)
 	}
 	b.objects = c.objects
+	b.seal(c.objects)
 	out, err := b.sign(c.objects)
 	clear(b.objects) // they point into pending
 	if err != nil {
@@ -213,6 +226,28 @@ func (b *Builder) keep(used int, left []pendingGroup) {
 	}
 }
 
+// seal encrypts the payloads, where the stream is private.
+func (b *Builder) seal(objects []Object) {
+	if b.cfg.Seal == nil {
+		return
+	}
+	size := 0
+	for i := range objects {
+		size += len(objects[i].Payload) + SealOverhead
+	}
+	if cap(b.sealed) < size || cap(b.sealed) > keepBuffer && size < keepBuffer/2 {
+		b.sealed = make([]byte, 0, size)
+	}
+	b.sealed = b.sealed[:0]
+	for i := range objects {
+		o := &objects[i]
+		o.Encrypted = true
+		at := len(b.sealed)
+		b.sealed = b.cfg.Seal.append(b.sealed, &o.Header, o.Payload)
+		o.Payload = b.sealed[at:len(b.sealed):len(b.sealed)]
+	}
+}
+
 func (b *Builder) sign(objects []Object) ([]Parsed, error) {
 	if len(objects) <= MaxBatch && len(objects) > 0 {
 		return SignBatch(b.cfg.Key, b.cfg.ID, objects)
@@ -234,6 +269,7 @@ type cutter struct {
 	objects []Object
 	header  Header
 	begun   bool // the header's group has an object, here or in an earlier flush
+	room    int  // bytes of the stream in one object, at most
 }
 
 func (c *cutter) startGroup(preamble []byte) {
@@ -255,11 +291,11 @@ func (c *cutter) add(flag Flags, payload []byte) {
 }
 
 // cut divides run into want objects if they are then not smaller than
-// minPiece, more if they would be larger than MaxPayload, of about the same
+// minPiece, more if they would be larger than there is room, of about the same
 // size; all but the last are multiples of align.
 func (c *cutter) cut(run []byte, align, want int) {
 	units := (len(run) + align - 1) / align
-	most := MaxPayload / align // units in one object
+	most := c.room / align // units in one object
 	pieces := max((units+most-1)/most, min(want, len(run)/minPiece, units), 1)
 	from := 0
 	for i := range pieces {

@@ -95,6 +95,26 @@ const (
 	MaxLinkParams = 64
 )
 
+// Limits of private streams.
+const (
+	// MaxRevoked is the most tokens that an access list revokes. Those that have
+	// expired need not stand in it: 128 at a time is more than an audience of
+	// 65,536 tokens was seen to need. A guess.
+	MaxRevoked = 128
+	// MaxCover is the most nodes of an access list's cover: r·log2(MaxTokens/r)
+	// for r = MaxRevoked.
+	MaxCover = MaxRevoked * 9
+	// MaxPrevious is the most older content secrets in an access list: with the
+	// newest they cover the 20 s of a window at any pace of rotation allowed.
+	MaxPrevious = 2
+	// MaxAccessList is the most bytes of an access list with every field full:
+	// 41 kB, sent once to each neighbour when it changes.
+	MaxAccessList = 1 + hashSize + 9 + 5 + nonceSize + 2 + MaxRevoked*3 + 4 + 2 + MaxCover*(3+wrappedSize) +
+		1 + MaxPrevious*(4+contentSize) + tagSize + signatureSize
+	// MaxBlindedRecord is the most bytes of a blinded record.
+	MaxBlindedRecord = 1 + publicKeySize + 9 + 9 + 5 + 5 + nonceSize + 2 + MaxRecord + tagSize + signatureSize
+)
+
 // Limits of local state.
 const (
 	// MaxPending is the most bytes that a [Builder] holds between two flushes:

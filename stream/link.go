@@ -19,11 +19,15 @@ const linkVersion = "1"
 // Link is the share link of a stream. As text it is
 //
 //	braidway://<id>?v=1&pk=<public key, base64url>&name=<name>&addr=<multiaddr>&addr=…
+//
+// and of a private stream #k=<secret>&b=<blinded key>, or #r=… for relays: what
+// stands behind the # is a secret.
 type Link struct {
 	ID        ID                // always NewID(PublicKey, Name)
 	PublicKey ed25519.PublicKey // the publisher's
 	Name      string            // see CheckName
 	Addrs     []string          // text multiaddrs of peers to ask first, not looked into
+	Private   *Private          // nil: everyone may watch
 }
 
 // NewLink returns the link of the stream that the owner of pub publishes as
@@ -74,7 +78,20 @@ func (l Link) String() string {
 		b.WriteString("&addr=")
 		escape(&b, a)
 	}
+	if l.Private != nil {
+		b.Write(l.Private.appendFragment(nil))
+	}
 	return b.String()
+}
+
+// Redacted is String without the secret of a private stream, for logs.
+func (l Link) Redacted() string {
+	secret := l.Private != nil
+	l.Private = nil
+	if secret {
+		return l.String() + "#…"
+	}
+	return l.String()
 }
 
 // escape percent-encodes all but RFC 3986's unreserved characters, / and :.
@@ -114,11 +131,15 @@ func ParseLink(s string) (Link, error) {
 		return bad(0, "wrong scheme: a link begins with %s", LinkScheme)
 	}
 	for i := range len(s) {
-		if c := s[i]; c <= ' ' || c == 0x7f || c == '#' {
+		if c := s[i]; c <= ' ' || c == 0x7f {
 			return bad(i, "character %q is not allowed in a link", rune(c))
 		}
 	}
-	idText, query, found := strings.Cut(s[len(LinkScheme):], "?")
+	front, fragment, private := strings.Cut(s, "#")
+	if at := strings.IndexByte(fragment, '#'); at >= 0 {
+		return bad(len(front)+1+at, "a second # is not allowed in a link")
+	}
+	idText, query, found := strings.Cut(front[len(LinkScheme):], "?")
 	idEnd := len(LinkScheme) + len(idText)
 	params, te := splitParams(query, idEnd+1)
 	if te != nil {
@@ -140,7 +161,7 @@ func ParseLink(s string) (Link, error) {
 		return bad(len(LinkScheme), "id: %v", err)
 	}
 	if !found {
-		return bad(len(s), "cut short: after the id come ?v=%s and the stream's key and name", linkVersion)
+		return bad(len(front), "cut short: after the id come ?v=%s and the stream's key and name", linkVersion)
 	}
 	l.ID = id
 	nameAt, seen := 0, map[string]bool{}
@@ -184,11 +205,16 @@ func ParseLink(s string) (Link, error) {
 	}
 	for _, key := range []string{"v", "pk", "name"} {
 		if !seen[key] {
-			return bad(len(s), "cut short: parameter %s is missing", key)
+			return bad(len(front), "cut short: parameter %s is missing", key)
 		}
 	}
 	if NewID(l.PublicKey, l.Name) != l.ID {
 		return bad(nameAt, "key and name do not give the id: one of them was changed or cut short")
+	}
+	if private {
+		if l.Private, te = parseFragment(fragment, len(front)+1, l.ID); te != nil {
+			return Link{}, te
+		}
 	}
 	return l, nil
 }

@@ -24,6 +24,9 @@ const (
 
 const wireVersion = 1
 
+// flagEncrypted is Header.Encrypted on the wire, beside the other flags.
+const flagEncrypted = 1 << 3
+
 // String returns the flag's name, for logs.
 func (f Flags) String() string {
 	switch f {
@@ -47,6 +50,7 @@ type Header struct {
 	GroupFirst uint64 // Seq of the group's first object, at most Seq
 	Time       int64  // publisher clock when the object was cut, µs since the Unix epoch
 	Flags      Flags
+	Encrypted  bool // the payload is sealed: the stream is private
 }
 
 // Stripe returns the stripe, of k data stripes, that carries the object; 0 when k < 2.
@@ -70,9 +74,14 @@ func (h Header) check(payload int) (field, detail string, kind error) {
 	if h.Flags == FlagEnd {
 		low = 0
 	}
+	if h.Encrypted {
+		low += SealOverhead
+	}
 	switch {
 	case h.Flags != 0 && h.Flags != FlagPreamble && h.Flags != FlagEnd && h.Flags != FlagParity:
 		return "flags", fmt.Sprintf("%#x, allowed is one of 1, 2 and 4 or none", uint8(h.Flags)), ErrMalformed
+	case h.Encrypted && h.Flags == FlagParity:
+		return "flags", "parity is not encrypted: what it is made of is", ErrMalformed
 	case h.Epoch == 0 || h.Epoch > MaxEpoch:
 		return "epoch", fmt.Sprintf("%d, allowed is 1 to %d", h.Epoch, uint64(MaxEpoch)), ErrLimit
 	case h.Group > MaxSeq:
@@ -147,14 +156,23 @@ func (a Auth) check() error {
 
 // appendSigned appends header and payload: what a leaf hash covers.
 func appendSigned(b []byte, o Object) []byte {
-	b = append(b, wireVersion<<4|byte(o.Flags))
-	b = binary.AppendUvarint(b, o.Epoch)
-	b = binary.AppendUvarint(b, o.Group)
-	b = binary.AppendUvarint(b, o.GroupFirst)
-	b = binary.AppendUvarint(b, o.Seq-o.GroupFirst)
-	b = binary.AppendUvarint(b, uint64(o.Time))
+	b = appendHeader(b, &o.Header)
 	b = binary.AppendUvarint(b, uint64(len(o.Payload)))
 	return append(b, o.Payload...)
+}
+
+// appendHeader appends what comes before the payload's length.
+func appendHeader(b []byte, h *Header) []byte {
+	first := wireVersion<<4 | byte(h.Flags)
+	if h.Encrypted {
+		first |= flagEncrypted
+	}
+	b = append(b, first)
+	b = binary.AppendUvarint(b, h.Epoch)
+	b = binary.AppendUvarint(b, h.Group)
+	b = binary.AppendUvarint(b, h.GroupFirst)
+	b = binary.AppendUvarint(b, h.Seq-h.GroupFirst)
+	return binary.AppendUvarint(b, uint64(h.Time))
 }
 
 func appendAuth(b []byte, a Auth) []byte {
@@ -176,7 +194,7 @@ func ParseObject(b []byte) (Parsed, error) {
 	if r.err == nil && first>>4 != wireVersion {
 		r.fail("version", 0, ErrVersion, "%d, known is %d", first>>4, wireVersion)
 	}
-	p.Flags = Flags(first & 0x0f)
+	p.Flags, p.Encrypted = Flags(first&0x0f&^flagEncrypted), first&flagEncrypted != 0
 	p.Epoch = r.uvarint("epoch", 1, MaxEpoch)
 	p.Group = r.uvarint("group", 0, MaxSeq)
 	p.GroupFirst = r.uvarint("group first", 0, MaxSeq)

@@ -20,7 +20,8 @@ var (
 	ErrFuture = errors.New("stream: record is from the future")
 )
 
-// AccessOpen is the Access of a stream that everyone may watch. A peer that
+// AccessOpen is the Access of a stream that everyone may watch, [AccessToken]
+// that of a private one. A peer that
 // does not know a record's Access leaves the stream alone.
 const AccessOpen byte = 0
 

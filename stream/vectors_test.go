@@ -24,7 +24,7 @@ func vectorObjects(t *testing.T) []Parsed {
 }
 
 // vectorRecord is that of PROTOCOL.md.
-func vectorRecord(t *testing.T) []byte {
+func vectorRecord(t testing.TB) []byte {
 	t.Helper()
 	b, err := SignRecord(testKey(), Record{Name: "test", Epoch: 3, Sequence: 1, K: 4, ContentType: "video/mp2t", Bitrate: 4_000_000,
 		PublisherID: []byte("peer"), Addrs: [][]byte{{4, 127, 0, 0, 1}}, Issued: 1_700_000_000, Expires: 1_700_000_600})
@@ -45,8 +45,13 @@ func vectors(t *testing.T) map[string]string {
 	if !ok {
 		t.Fatal("PROTOCOL.md has no section 7. Test vectors")
 	}
+	_, private, ok := strings.Cut(section, "\n### Test vectors\n")
+	if !ok {
+		t.Fatal("PROTOCOL.md, section 8, has no test vectors")
+	}
+	section, _, _ = strings.Cut(section, "\n## ")
 	v, name := map[string]string{}, ""
-	for line := range strings.Lines(section) {
+	for line := range strings.Lines(section + "\n" + private) {
 		switch key, value, ok := strings.Cut(line, ": "); {
 		case strings.HasPrefix(line, " "):
 			v[name] += strings.TrimSpace(line)

@@ -1,7 +1,8 @@
 package stream
 
 // This file answers: how are numbers read strictly, and what does a refused
-// input say? Object, parity payload and record are read with it.
+// input say? Objects, parity payloads, records and access
+// lists are read with it.
 
 import (
 	"encoding/binary"
@@ -24,7 +25,7 @@ var (
 // WireError says why an encoded value was refused. It wraps one of
 // [ErrTruncated], [ErrMalformed], [ErrVersion] and [ErrLimit].
 type WireError struct {
-	What   string // "object", "parity", "record"
+	What   string // "object", "parity", "record", "access list", "blinded record"
 	Field  string
 	Offset int // bytes from the start of the input to the field
 	Kind   error
@@ -70,6 +71,15 @@ func (r *wireReader) byte(field string) byte {
 	v := r.b[r.off]
 	r.off++
 	return v
+}
+
+// uint32 reads four bytes, most significant first.
+func (r *wireReader) uint32(field string) uint32 {
+	b := r.bytes(field, 4)
+	if r.err != nil {
+		return 0
+	}
+	return binary.BigEndian.Uint32(b)
 }
 
 // bytes returns n bytes of the input itself, with no capacity beyond them.

@@ -26,6 +26,7 @@ import (
 // adminClient asks a running peer's admin API.
 type adminClient struct {
 	addr    string
+	token   string // file
 	timeout time.Duration
 	from    origins
 }
@@ -34,6 +35,7 @@ type adminClient struct {
 func (c *adminClient) bind(cmd *cobra.Command, timeout time.Duration, about string) {
 	f := cmd.Flags()
 	f.StringVar(&c.addr, "admin", "", "`ADDR` of the peer's admin API, which it logged when it started")
+	f.StringVar(&c.token, "admin-token-file", "", "`FILE` with the admin API's token")
 	f.DurationVar(&c.timeout, "timeout", timeout, about)
 	f.String("config", "", "`FILE` with settings (TOML; keys are the flags' names)")
 	cmd.PreRunE = func(cmd *cobra.Command, _ []string) (err error) {
@@ -66,6 +68,13 @@ func (c *adminClient) request(ctx context.Context, method, path string) ([]byte,
 	if err != nil {
 		return nil, usagef("--admin %s: %w", c.addr, err)
 	}
+	secret, err := readSecret("admin-token-file", c.token)
+	if err != nil {
+		return nil, err
+	}
+	if secret != "" {
+		req.Header.Set("Authorization", "Bearer "+secret)
+	}
 	res, err := http.DefaultClient.Do(req)
 	if err != nil {
 		var ue *url.Error
@@ -78,6 +87,9 @@ func (c *adminClient) request(ctx context.Context, method, path string) ([]byte,
 	b, err := io.ReadAll(io.LimitReader(res.Body, 64<<20))
 	if err != nil {
 		return nil, fmt.Errorf("admin API on %s: %w", c.addr, err)
+	}
+	if res.StatusCode == http.StatusUnauthorized {
+		return nil, fmt.Errorf("admin API on %s asks for its token: give --admin-token-file FILE", c.addr)
 	}
 	if res.StatusCode >= 300 {
 		return nil, fmt.Errorf("admin API on %s: %s: %s", c.addr, res.Status, strings.TrimSpace(string(b)))

@@ -76,7 +76,12 @@ func (s *settings) open(cmd *cobra.Command, tune func(*node.Config) error) (*run
 		return nil
 	}
 	if s.admin != "off" {
-		if err := serve("admin API", node.AdminConfig{Addr: s.admin, Pprof: s.pprof, Drain: r.end, Ready: ready}); err != nil {
+		secret, err := readSecret("admin-token-file", s.adminToken)
+		if err != nil {
+			r.end()
+			return nil, errors.Join(err, n.Close())
+		}
+		if err := serve("admin API", node.AdminConfig{Addr: s.admin, Token: secret, Pprof: s.pprof, Drain: r.end, Ready: ready}); err != nil {
 			return nil, err
 		}
 	}
@@ -140,6 +145,8 @@ func (r *running) waitStarted(s *node.Session, timeout time.Duration) error {
 	select {
 	case <-s.Started():
 		return nil
+	case <-s.Denied():
+		return s.DeniedFor()
 	case <-r.ctx.Done():
 		return r.ctx.Err()
 	case <-over:

@@ -91,7 +91,7 @@ func newRoot() *cobra.Command {
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.AddCommand(demoCommand(), publishCommand(), relayCommand(), playCommand(), bootstrapCommand(), simCommand(),
-		statusCommand(), topCommand(), doctorCommand(), drainCommand(), keyCommand(), configCommand(), versionCommand())
+		statusCommand(), topCommand(), doctorCommand(), drainCommand(), keyCommand(), tokenCommand(), configCommand(), versionCommand())
 	root.SetHelpCommand(helpCommand())
 	root.InitDefaultCompletionCmd()
 	for _, cmd := range root.Commands() {

@@ -19,6 +19,8 @@ func playCommand() *cobra.Command {
 	var report string
 	var buffer, duration, timeout time.Duration
 	var noRelay bool
+	var tokens tokenFlag
+	var hidden hiddenFlags
 	cmd := &cobra.Command{
 		Use:   "play LINK",
 		Short: "Play a stream, and relay it",
@@ -45,17 +47,21 @@ output (-o -), players (--http: MPEG-TS and HLS, docs/playing.md) or a directory
 			if err := errors.Join(out.check(set.from), checkReport(report)); err != nil {
 				return err
 			}
+			credential, err := tokens.of(link)
+			if err != nil {
+				return err
+			}
 			defer out.end()
 			sink, err := out.open(set.logger(), cmd.ErrOrStderr())
 			if err != nil {
 				return err
 			}
 			player := node.NewPlayer(sink, buffer)
-			r, err := set.open(cmd, nil)
+			r, err := set.open(cmd, hidden.tune)
 			if err != nil {
 				return err
 			}
-			s, err := r.Join(link, node.SessionConfig{Role: node.RoleViewer, NoRelay: noRelay, Buffer: buffer, Observer: player})
+			s, err := r.Join(link, node.SessionConfig{Role: node.RoleViewer, NoRelay: noRelay, Buffer: buffer, Observer: player, Token: credential})
 			if err != nil {
 				return errors.Join(err, r.leave())
 			}
@@ -77,6 +83,8 @@ output (-o -), players (--http: MPEG-TS and HLS, docs/playing.md) or a directory
 	f.DurationVar(&timeout, "timeout", 30*time.Second, "give up when the stream is not found within; 0s: never")
 	f.StringVar(&report, "report", "", "`FILE` for the report (JSON)")
 	f.BoolVar(&noRelay, "no-relay", false, "take no children")
+	tokens.bind(cmd)
+	hidden.bind(cmd)
 	set.bind(cmd)
 	return cmd
 }
@@ -103,6 +111,8 @@ func play(r *running, s *node.Session, player *node.Player, timeout, duration ti
 		return false, nil
 	case errors.Is(err, syscall.EPIPE):
 		return false, errors.New("the reader of the stream went away")
+	case errors.Is(err, node.ErrDenied):
+		return false, err
 	}
 	return false, fmt.Errorf("writing the stream: %w", err)
 }

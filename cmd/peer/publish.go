@@ -29,6 +29,7 @@ func publishCommand() *cobra.Command {
 	var raw, standby bool
 	var stripes int
 	var bitrate, maxBitrate rate
+	var private privateFlags
 	cmd := &cobra.Command{
 		Use:   "publish [INPUT]",
 		Short: "Publish a live stream",
@@ -82,6 +83,9 @@ test: always is.`,
 			if standby && streamKey == "" && set.key == "" {
 				return usagef("--standby needs the key of the stream: give --key FILE as to the other publisher, or --stream-key FILE")
 			}
+			if err := private.check(set, streamKey); err != nil {
+				return err
+			}
 			if input == "test:" && bitrate == 0 {
 				bitrate = rate(media.ClipBitrate())
 			}
@@ -103,7 +107,7 @@ test: always is.`,
 			}
 			defer func() { _ = src.Close() }()
 			cfg := node.PublishConfig{Name: name, Stripes: stripes, ContentType: contentType, Bitrate: uint64(bitrate), Align: media.PacketSize, Standby: standby,
-				Input: func() node.InputState { return inputState(input, watch) }}
+				Private: private.config(), Input: func() node.InputState { return inputState(input, watch) }}
 			r, err := set.open(cmd, func(n *node.Config) error {
 				switch {
 				case streamKey != "":
@@ -145,6 +149,7 @@ test: always is.`,
 	f.IntVar(&stripes, "stripes", 4, "stripes (k), 1 to 16")
 	f.BoolVar(&standby, "standby", false, "stand by while another publisher has the stream, and take over from it")
 	f.StringVar(&streamKey, "stream-key", "", "`FILE` of the stream's key; made when missing (default: --key)")
+	private.bind(f)
 	set.bind(cmd)
 	return cmd
 }
@@ -189,7 +194,11 @@ func publish(r *running, cfg node.PublishConfig, in *feed, linkFile string, inta
 	link := p.Link().String()
 	if linkFile != "" {
 		// Whole or not at all: others wait for this file.
-		if err := os.WriteFile(linkFile+".part", []byte(link+"\n"), 0o644); err != nil {
+		mode := os.FileMode(0o644)
+		if cfg.Private != nil {
+			mode = 0o600 // it is a secret
+		}
+		if err := os.WriteFile(linkFile+".part", []byte(link+"\n"), mode); err != nil {
 			return fmt.Errorf("--link-file: %w", err)
 		}
 		if err := os.Rename(linkFile+".part", linkFile); err != nil {

@@ -15,6 +15,7 @@ import (
 func relayCommand() *cobra.Command {
 	set := &settings{}
 	var timeout time.Duration
+	var tokens tokenFlag
 	cmd := &cobra.Command{
 		Use:   "relay LINK...",
 		Short: "Relay streams, play nothing",
@@ -43,22 +44,34 @@ func relayCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return errors.Join(relay(r, links, timeout), r.leave())
+			return errors.Join(relay(r, links, &tokens, timeout), r.leave())
 		},
 	}
 	cmd.Flags().DurationVar(&timeout, "timeout", 0, "give up when a stream is not found within; 0s: never")
+	tokens.bind(cmd)
 	set.bind(cmd)
 	return cmd
 }
 
-// relay runs until ctx ends, or one of the streams is not found in time.
-func relay(r *running, links []stream.Link, timeout time.Duration) error {
-	lost := make(chan error, len(links))
+// relay runs until ctx ends, a token counts no more, or one of the streams is not found in time.
+func relay(r *running, links []stream.Link, tokens *tokenFlag, timeout time.Duration) error {
+	lost := make(chan error, 2*len(links))
 	for _, link := range links {
-		s, err := r.Join(link, node.SessionConfig{Role: node.RoleRelay})
+		credential, err := tokens.of(link)
 		if err != nil {
 			return err
 		}
+		s, err := r.Join(link, node.SessionConfig{Role: node.RoleRelay, Token: credential})
+		if err != nil {
+			return err
+		}
+		go func() {
+			select {
+			case <-s.Denied():
+				lost <- s.DeniedFor()
+			case <-r.ctx.Done():
+			}
+		}()
 		go func() {
 			err := r.waitStarted(s, timeout)
 			if err == nil {

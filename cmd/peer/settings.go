@@ -37,6 +37,7 @@ type settings struct {
 	maxChildren  int
 	admin        string
 	metrics      string
+	adminToken   string
 	pprof        bool
 	logLevel     string
 	logFormat    string
@@ -88,6 +89,7 @@ func (s *settings) addFlags(f *pflag.FlagSet) {
 	f.IntVar(&s.maxChildren, "max-children", 0, "most children in any one stripe, 0 to 65535 (default: what the upload allows)")
 	f.StringVar(&s.admin, "admin", "127.0.0.1:0", "`ADDR` of the admin API; off to disable")
 	f.StringVar(&s.metrics, "metrics", "", "`ADDR` where /metrics, /healthz and /readyz alone are served, for others to reach (default: on --admin only)")
+	f.StringVar(&s.adminToken, "admin-token-file", "", "`FILE` with the token that the admin API asks for (Authorization: Bearer); a must beyond loopback")
 	f.BoolVar(&s.pprof, "pprof", false, "profiles on the admin API")
 	f.BoolVar(&s.noMDNS, "no-mdns", false, "leave the local network alone")
 	f.BoolVar(&s.noNAT, "no-nat", false, "no ways in from outside: no port mapping, AutoNAT, hole punching or circuits through others")

@@ -78,7 +78,7 @@ func TestSmallCommandsSpeakJSON(t *testing.T) {
 	if _, ok := all["json"]; ok || all["max-children"] != (setting{"3", "flag"}) || all["config"].From != "" {
 		t.Errorf("%+v", all)
 	}
-	if v.Braidway == "" || v.Libp2p == "unknown" || len(v.Protocols) != 5 {
+	if v.Braidway == "" || v.Libp2p == "unknown" || len(v.Protocols) != 6 {
 		t.Errorf("%+v", v)
 	}
 }

@@ -114,7 +114,7 @@ type versions struct {
 func versionCommand() *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{Use: "version", Short: "Show versions and protocol ids", Example: "  peer version\n  peer version --json", Args: exactly(), RunE: func(*cobra.Command, []string) error {
-		v := versions{version(), runtime.Version(), "unknown", []string{string(node.ControlProtocol), string(node.ControlProtocol1), string(node.DataProtocol), string(node.LeaseProtocol), string(p2p.DHTPrefix + "/kad/1.0.0")}}
+		v := versions{version(), runtime.Version(), "unknown", []string{string(node.ControlProtocol), string(node.ControlProtocol1), string(node.DataProtocol), string(node.PrivateProtocol), string(node.LeaseProtocol), string(p2p.DHTPrefix + "/kad/1.0.0")}}
 		if bi, ok := debug.ReadBuildInfo(); ok {
 			for _, m := range bi.Deps {
 				if m.Path == "github.com/libp2p/go-libp2p" {

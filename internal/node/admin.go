@@ -24,6 +24,8 @@ type AdminConfig struct {
 	// Metrics alone are served, with /healthz and /readyz: for an address that others
 	// than the operator can reach.
 	Metrics bool
+	// Token is asked of every request but probes; "" only on a loopback address.
+	Token string
 	// Drain is called by POST /api/v1/drain, once.
 	Drain func()
 	// Ready says whether the peer does its job; nil: always.
@@ -36,7 +38,8 @@ type Admin struct {
 	srv  *http.Server
 }
 
-// StartAdmin serves the admin API of n. An address in use is an error that names it.
+// StartAdmin serves the admin API of n. An address in use is an error that names
+// it; so is one beyond loopback without a token.
 func (n *Node) StartAdmin(cfg AdminConfig) (*Admin, error) {
 	ln, err := net.Listen("tcp", cfg.Addr)
 	if err != nil {
@@ -62,7 +65,7 @@ func (n *Node) StartAdmin(cfg AdminConfig) (*Admin, error) {
 	})
 	mux.Handle("GET /metrics", promhttp.HandlerFor(reg, promhttp.HandlerOpts{}))
 	if cfg.Metrics {
-		return n.serveAdmin(ln, mux), nil
+		return n.serveAdmin(ln, cfg, mux)
 	}
 	mux.HandleFunc("GET /api/v1/state", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
@@ -85,20 +88,29 @@ func (n *Node) StartAdmin(cfg AdminConfig) (*Admin, error) {
 		mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
 		mux.HandleFunc("GET /debug/pprof/symbol", pprof.Symbol)
 	}
-	return n.serveAdmin(ln, mux), nil
+	return n.serveAdmin(ln, cfg, mux)
 }
 
-func (n *Node) serveAdmin(ln net.Listener, mux *http.ServeMux) *Admin {
+// serveAdmin serves mux; what is more than metrics behind a guard.
+func (n *Node) serveAdmin(ln net.Listener, cfg AdminConfig, mux *http.ServeMux) (*Admin, error) {
 	// Any page that the user visits may send requests to loopback; it is not to drain the peer.
-	handler := LogRequests(n.log, http.NewCrossOriginProtection().Handler(mux))
-	a := &Admin{Addr: ln.Addr().String(), srv: &http.Server{Handler: handler, ReadHeaderTimeout: 5 * time.Second,
-		BaseContext: func(net.Listener) context.Context { return n.ctx }}}
+	handler := http.NewCrossOriginProtection().Handler(mux)
+	if !cfg.Metrics {
+		guarded, err := newGuard(ln.Addr(), cfg.Token, handler)
+		if err != nil {
+			return nil, errors.Join(err, ln.Close())
+		}
+		handler = guarded
+	}
+	a := &Admin{Addr: ln.Addr().String()}
+	a.srv, ln = newAdminServer(ln, LogRequests(n.log, handler))
+	a.srv.BaseContext = func(net.Listener) context.Context { return n.ctx }
 	go func() {
 		if err := a.srv.Serve(ln); err != nil && !errors.Is(err, http.ErrServerClosed) {
 			n.log.Error("admin API ended", "err", err)
 		}
 	}()
-	return a
+	return a, nil
 }
 
 // Started reports whether every stream that the node takes part in is there;
@@ -133,14 +145,22 @@ func (n *Node) serveEvents(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "streaming is not possible here", http.StatusInternalServerError)
 		return
 	}
+	if n.readers.Add(1) > maxEventReaders {
+		n.readers.Add(-1)
+		unready(w, fmt.Sprintf("%d read the events already", maxEventReaders))
+		return
+	}
+	defer n.readers.Add(-1)
 	c, stop := n.Events()
 	defer stop()
+	out := http.NewResponseController(w)
 	w.Header().Set("Content-Type", "text/event-stream")
 	w.Header().Set("Cache-Control", "no-store")
 	f.Flush()
 	alive := time.NewTicker(15 * time.Second)
 	defer alive.Stop()
 	for {
+		_ = out.SetWriteDeadline(time.Now().Add(adminEventTime + 15*time.Second))
 		select {
 		case e := <-c:
 			b, err := json.Marshal(e)
@@ -157,6 +177,7 @@ func (n *Node) serveEvents(w http.ResponseWriter, r *http.Request) {
 		case <-r.Context().Done():
 			return
 		}
+		_ = out.SetWriteDeadline(time.Now().Add(adminEventTime))
 		f.Flush()
 	}
 }

@@ -30,11 +30,13 @@ const (
 	eventPressed  = "pressed"   // children wait behind the uplink: nobody is let in
 	eventShrink   = "shrink"    // that lasted: slots were given up, Seq are left
 	eventSlots    = "slots"     // there is room for Seq children now
+	eventAccess   = "access"    // the private stream's access list is Seq from now on
+	eventCutOff   = "cutoff"    // the token of neighbour Peer was revoked or has expired
 	// eventInput is in input.go.
 )
 
 var runtimeEvents = []string{eventRefused, eventGoAway, eventEpoch, eventDrain, eventDrained, eventLocked, eventStandby, eventHeir,
-	eventHeirGone, eventRelease, eventTakeover, eventFenced, eventPressed, eventShrink, eventSlots, eventInput}
+	eventHeirGone, eventRelease, eventTakeover, eventFenced, eventPressed, eventShrink, eventSlots, eventAccess, eventCutOff, eventInput}
 
 // TraceEvent is one event of the admin API's event stream.
 type TraceEvent struct {

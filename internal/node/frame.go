@@ -24,6 +24,8 @@ const (
 	ControlProtocol1 protocol.ID = "/braidway/control/1"
 	DataProtocol     protocol.ID = "/braidway/data/1"
 	LeaseProtocol    protocol.ID = "/braidway/lease/1"
+	// PrivateProtocol is the control protocol of private streams.
+	PrivateProtocol protocol.ID = "/braidway/private/1"
 )
 
 // Kinds of frames on a control stream.
@@ -34,6 +36,7 @@ const (
 	frameWelcome                 // the answer: a status and the stream record
 	frameReady                   // the opener's answer to that; both sides know the round trip now
 	frameRecord                  // a stream record of a higher epoch
+	frameAccess                  // an access list of a private stream
 )
 
 // Kinds of frames on a lease stream.
@@ -55,6 +58,8 @@ const (
 	maxCard = 8 << 10
 	// maxFrame is the most bytes of a frame on a control stream.
 	maxFrame = 1 + max(overlay.MaxMessage, maxCard, 1+stream.MaxRecord)
+	// maxPrivateFrame is the same for private streams.
+	maxPrivateFrame = max(maxFrame, 1+stream.MaxAccessList)
 	// repairStripe in the header of a data stream: it carries answers to pulls.
 	repairStripe = 0xff
 	// dataHeader is the size of a data stream's header: stream id, stripe.

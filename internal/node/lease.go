@@ -235,7 +235,9 @@ func (p *Publication) handOver(ctx context.Context) {
 
 // findHolder looks for who publishes the stream. h is the publisher of the highest
 // epoch that it heard of, which may be gone; held says that it is there.
-func (n *Node) findHolder(ctx context.Context, id stream.ID, cfg *PublishConfig) (h holder, held *LockedError) {
+func (n *Node) findHolder(ctx context.Context, link stream.Link, cfg *PublishConfig) (h holder, held *LockedError) {
+	id, topic := link.ID, p2p.Topic{ID: link.ID, Private: link.Private}
+	ask := newQuestion(topic, cfg.Key, false)
 	wait := knownWait
 	if cfg.Standby {
 		wait = standbyWait
@@ -248,22 +250,22 @@ func (n *Node) findHolder(ctx context.Context, id stream.ID, cfg *PublishConfig)
 	better := func(rec stream.Record) bool {
 		next, err := holderOf(rec)
 		if err == nil && next.epoch > h.epoch {
-			h, held = next, n.asksHolder(ctx, next)
+			h, held = next, n.asksHolder(ctx, next, ask)
 		}
 		return held != nil
 	}
-	if rec, _, err := n.rdv.Record(ctx, id); err == nil && better(rec) || !cfg.Standby {
+	if rec, _, err := n.rdv.RecordOf(ctx, topic); err == nil && better(rec) || !cfg.Standby {
 		return h, held
 	}
 	around, stop := context.WithTimeout(ctx, aroundWait)
 	defer stop()
-	search := n.finder.Find(around, id, nil)
+	search := n.finder.FindTopic(around, topic, nil)
 	defer search.Stop()
 	for c := range search.C() {
 		if search.Connect(around, c) != nil {
 			continue
 		}
-		w, _, _, err := askLease(ctx, n.host, c.AddrInfo, id, nil)
+		w, _, _, err := askLease(ctx, n.host, c.AddrInfo, ask)
 		if err != nil {
 			search.Failed(c.ID, err)
 			continue
@@ -276,7 +278,7 @@ func (n *Node) findHolder(ctx context.Context, id stream.ID, cfg *PublishConfig)
 }
 
 // asksHolder asks h whether it publishes; nil: it does not, or does not answer.
-func (n *Node) asksHolder(ctx context.Context, h holder) *LockedError {
+func (n *Node) asksHolder(ctx context.Context, h holder, ask question) *LockedError {
 	from := n.host
 	if h.ID == n.host.ID() {
 		// The same key, so the same peer id: an earlier term of this peer, or
@@ -294,7 +296,7 @@ func (n *Node) asksHolder(ctx context.Context, h holder) *LockedError {
 		}
 		defer func() { _ = from.Close() }()
 	}
-	w, _, _, err := askLease(ctx, from, h.AddrInfo, h.rec.ID(), nil)
+	w, _, _, err := askLease(ctx, from, h.AddrInfo, ask)
 	if err != nil || w.state != leaseLocked {
 		return nil
 	}
@@ -368,7 +370,7 @@ func (l *leaseWatch) Delivered(_ time.Duration, o *stream.Parsed) {
 func (p *Publication) follow(ctx context.Context, h holder, lease *leaseWatch) (next stream.Record) {
 	pause := failover.Backoff{Base: 50 * time.Millisecond, Cap: 300 * time.Millisecond}
 	for ctx.Err() == nil {
-		w, st, r, err := askLease(ctx, p.node.host, h.AddrInfo, p.link.ID, p.cfg.Key)
+		w, st, r, err := askLease(ctx, p.node.host, h.AddrInfo, newQuestion(p.session.topic(), p.cfg.Key, true))
 		if err == nil {
 			stop := context.AfterFunc(ctx, func() { _ = st.Reset() })
 			for err == nil {

@@ -263,7 +263,7 @@ func TestAStandbyEndsWithTheStream(t *testing.T) {
 func TestNobodyStandsByWithoutTheStreamsKey(t *testing.T) {
 	p := newPair(t, false)
 	n := newNode(t, newKey(t), p.boot)
-	_, st, r, err := askLease(context.Background(), n.host, p.active.node.host.AddrInfo(), p.active.ID(), newKey(t))
+	_, st, r, err := askLease(context.Background(), n.host, p.active.node.host.AddrInfo(), newQuestion(p2p.Topic{ID: p.active.ID()}, newKey(t), true))
 	if err != nil {
 		t.Fatal(err)
 	}

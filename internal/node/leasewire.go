@@ -25,7 +25,32 @@ const (
 	askSize      = 1 + len(stream.ID{})
 	proofTag     = "braidway standby v1\x00"
 	askToStandBy = 1 // flag of frameAsk: a proof follows, and renewals are wanted
+	askProven    = 2 // flag of frameAsk: a proof follows, and one answer is wanted
 )
+
+// question is what is asked about a lease.
+type question struct {
+	topic   p2p.Topic
+	key     ed25519.PrivateKey // the stream's; nil: nothing is proven
+	standBy bool
+}
+
+// newQuestion asks with the proof that key gives where it is needed: to stand by,
+// and for a private stream, of which others hear nothing.
+func newQuestion(t p2p.Topic, key ed25519.PrivateKey, standBy bool) question {
+	if !standBy && t.Private == nil {
+		key = nil
+	}
+	return question{t, key, standBy}
+}
+
+// id is the stream's as it is asked for.
+func (q *question) id() stream.ID {
+	if q.topic.Private != nil {
+		return q.topic.Private.BlindID()
+	}
+	return q.topic.ID
+}
 
 // States of a lease, as frameLease says.
 const (
@@ -73,9 +98,9 @@ func proof(id stream.ID, asker, holder peer.ID) []byte {
 	return append(b, holder...)
 }
 
-// askLease asks a peer, from a host, about the lease of a stream. With the stream's
-// key it asks to stand by, and st brings renewals; else st is nil.
-func askLease(ctx context.Context, from *p2p.Host, at peer.AddrInfo, id stream.ID, key ed25519.PrivateKey) (w leaseWord, st network.Stream, r *bufio.Reader, err error) {
+// askLease asks a peer, from a host, about the lease of a stream. Of who asks to
+// stand by, st brings renewals; else st is nil.
+func askLease(ctx context.Context, from *p2p.Host, at peer.AddrInfo, q question) (w leaseWord, st network.Stream, r *bufio.Reader, err error) {
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
 	if err := from.Dial(ctx, at); err != nil {
@@ -91,10 +116,14 @@ func askLease(ctx context.Context, from *p2p.Host, at peer.AddrInfo, id stream.I
 			st = nil
 		}
 	}()
+	id := q.id()
 	body := append([]byte{0}, id[:]...)
-	if key != nil {
-		body[0] = askToStandBy
-		body = append(body, ed25519.Sign(key, proof(id, from.ID(), at.ID))...)
+	if q.key != nil {
+		body[0] = askProven
+		if q.standBy {
+			body[0] = askToStandBy
+		}
+		body = append(body, ed25519.Sign(q.key, proof(id, from.ID(), at.ID))...)
 	}
 	if _, err = st.Write(appendFrame(nil, frameAsk, body)); err != nil {
 		return w, st, nil, err
@@ -104,12 +133,12 @@ func askLease(ctx context.Context, from *p2p.Host, at peer.AddrInfo, id stream.I
 		return w, st, nil, err
 	}
 	if w.state == leaseLocked {
-		if rec, e := stream.ParseRecord(w.raw); e != nil || rec.ID() != id || rec.Epoch != w.epoch || string(rec.PublisherID) != string(at.ID) || rec.Check(time.Now().Unix()) != nil {
+		if rec, e := stream.ParseRecord(w.raw); e != nil || rec.ID() != q.topic.ID || rec.Epoch != w.epoch || string(rec.PublisherID) != string(at.ID) || rec.Check(time.Now().Unix()) != nil {
 			err = fmt.Errorf("%w: peer %v holds no lease that it can prove", errFrame, at.ID)
 			return w, st, nil, err
 		}
 	}
-	if key == nil {
+	if !q.standBy {
 		_ = st.Close()
 		return w, nil, nil, nil
 	}
@@ -121,7 +150,11 @@ func (n *Node) handleLease(st network.Stream) {
 	_ = st.SetDeadline(time.Now().Add(askTimeout))
 	r := bufio.NewReaderSize(st, 256)
 	kind, body, err := readFrame(r, 1+askSize+ed25519.SignatureSize)
-	if err != nil || kind != frameAsk || len(body) < askSize || len(body) != askSize+int(body[0]&askToStandBy)*ed25519.SignatureSize {
+	size := askSize
+	if len(body) > 0 && (body[0]&askToStandBy != 0 || body[0] == askProven) {
+		size += ed25519.SignatureSize
+	}
+	if err != nil || kind != frameAsk || len(body) != size {
 		_ = st.Reset()
 		return
 	}
@@ -129,7 +162,14 @@ func (n *Node) handleLease(st network.Stream) {
 	word, holds := leaseWord{state: leaseFree}, false
 	id := stream.ID(body[1:askSize])
 	asker := st.Conn().RemotePeer()
-	if s := n.session(id); s != nil {
+	s := n.openSession(id)
+	if s == nil {
+		// Of a private stream nobody hears but who has its key.
+		if s = n.blindSession(id); s != nil && (size == askSize || !ed25519.Verify(s.private.pub, proof(id, asker, n.host.ID()), body[askSize:])) {
+			s = nil
+		}
+	}
+	if s != nil {
 		pub, word.raw = s.pub, s.rawRecord()
 	}
 	if pub != nil && !n.banned(asker) {

@@ -17,6 +17,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/protocol"
 
 	"github.com/braidway/braidway/internal/node/p2p"
+	"github.com/braidway/braidway/internal/node/token"
 	"github.com/braidway/braidway/overlay"
 	"github.com/braidway/braidway/stream"
 )
@@ -52,6 +53,7 @@ type link struct {
 	old   bool // it speaks the older version of the control protocol
 	since time.Time
 	rtt   time.Duration
+	token token.Token // that the neighbour has shown, of a private stream
 	ctl   network.Stream
 	r     *bufio.Reader
 	out   *sender
@@ -112,6 +114,21 @@ func (l *link) outgone(stripe uint8, st network.Stream) {
 	}
 }
 
+// closeData ends the data streams in both directions at once.
+func (l *link) closeData() {
+	l.mu.Lock()
+	l.closed = true
+	for _, st := range l.in {
+		_ = st.Reset()
+	}
+	l.mu.Unlock()
+	for _, q := range append(l.data[:], l.fix) {
+		if q != nil {
+			q.reset()
+		}
+	}
+}
+
 // close ends everything that runs with the neighbour; gently lets what is queued go out.
 func (l *link) close(gently bool) {
 	l.mu.Lock()
@@ -139,6 +156,9 @@ func (s *Session) dial(ctx context.Context, p peer.ID) (l *link, raw []byte, err
 	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
 	defer cancel()
 	ctx = network.WithAllowLimitedConn(ctx, "control exchange")
+	if s.private != nil {
+		return s.dialAs(ctx, p, PrivateProtocol)
+	}
 	l, raw, err = s.dialAs(ctx, p, ControlProtocol)
 	if p2p.NotSpoken(err) {
 		l, raw, err = s.dialAs(ctx, p, ControlProtocol1)
@@ -164,11 +184,15 @@ func (s *Session) dialAs(ctx context.Context, p peer.ID, proto protocol.ID) (l *
 		}
 	}()
 	asked := time.Now()
-	if _, err = st.Write(appendFrame(nil, frameOpen, s.id[:])); err != nil {
+	word, nonce := s.id[:], []byte(nil)
+	if s.private != nil {
+		word, nonce = s.private.open(p)
+	}
+	if _, err = st.Write(appendFrame(nil, frameOpen, word)); err != nil {
 		return nil, nil, err
 	}
 	r := bufio.NewReaderSize(st, 4<<10)
-	kind, body, err := readFrame(r, maxFrame)
+	kind, body, err := readFrame(r, s.maxFrame())
 	if err != nil {
 		return nil, nil, err
 	}
@@ -186,20 +210,31 @@ func (s *Session) dialAs(ctx context.Context, p peer.ID, proto protocol.ID) (l *
 	default:
 		return nil, nil, errNoStream
 	}
+	raw = body[1:]
+	var shown token.Token
+	if s.private != nil {
+		if shown, raw, err = s.private.welcomed(raw, p, nonce); err != nil {
+			return nil, nil, fmt.Errorf("%w: the answer: %w", errNoStream, err)
+		}
+	}
 	if _, err = st.Write(appendFrame(nil, frameReady, nil)); err != nil {
 		return nil, nil, err
 	}
 	l = newLink(s.book.add(p), p, st, r, true, rtt)
-	l.old = proto == ControlProtocol1
-	return l, body[1:], nil
+	l.old, l.token = proto == ControlProtocol1, shown
+	return l, raw, nil
+}
+
+// maxFrame is the most bytes of a frame of the session's control exchanges.
+func (s *Session) maxFrame() int {
+	if s.private != nil {
+		return maxPrivateFrame
+	}
+	return maxFrame
 }
 
 // handleControl answers an exchange that another peer opens.
 func (n *Node) handleControl(st network.Stream) {
-	fail := func(status byte) {
-		_, _ = st.Write(appendFrame(nil, frameWelcome, []byte{status}))
-		_ = st.Close()
-	}
 	_ = st.SetDeadline(time.Now().Add(dialTimeout))
 	r := bufio.NewReaderSize(st, 4<<10)
 	kind, body, err := readFrame(r, 1+len(stream.ID{}))
@@ -207,10 +242,51 @@ func (n *Node) handleControl(st network.Stream) {
 		_ = st.Reset()
 		return
 	}
-	s := n.session(stream.ID(body))
+	s := n.openSession(stream.ID(body))
+	if s == nil {
+		n.turnAway(st, welcomeNo)
+		return
+	}
+	s.answer(st, r, token.Token{}, nil)
+}
+
+// handlePrivate answers one about a private stream: who shows no token that is in
+// force hears what it hears of a stream that is not known.
+func (n *Node) handlePrivate(st network.Stream) {
+	_ = st.SetDeadline(time.Now().Add(dialTimeout))
+	r := bufio.NewReaderSize(st, 4<<10)
+	kind, body, err := readFrame(r, 1+maxOpen)
+	if err != nil || kind != frameOpen || len(body) < len(stream.ID{})+nonceSize {
+		_ = st.Reset()
+		return
+	}
+	s := n.blindSession(stream.ID(body[:len(stream.ID{})]))
+	if s == nil {
+		n.turnAway(st, welcomeNo)
+		return
+	}
+	shown, nonce, err := s.private.opened(body, st.Conn().RemotePeer())
+	if err != nil {
+		s.log.Debug("not let in", "peer", st.Conn().RemotePeer(), "err", err)
+		n.turnAway(st, welcomeNo)
+		return
+	}
+	s.answer(st, r, shown, nonce)
+}
+
+// turnAway ends an exchange before it has begun.
+func (n *Node) turnAway(st network.Stream, status byte) {
+	_, _ = st.Write(appendFrame(nil, frameWelcome, []byte{status}))
+	_ = st.Close()
+}
+
+// answer goes on with an exchange that another peer opens. Of a private stream,
+// shown is the token in its open, and nonce the open's.
+func (s *Session) answer(st network.Stream, r *bufio.Reader, shown token.Token, nonce []byte) {
+	fail := func(status byte) { s.node.turnAway(st, status) }
 	p := st.Conn().RemotePeer()
 	switch {
-	case s == nil || n.banned(p):
+	case s.node.banned(p):
 		fail(welcomeNo)
 		return
 	case !s.running():
@@ -222,7 +298,11 @@ func (n *Node) handleControl(st network.Stream) {
 		return
 	}
 	asked := time.Now()
-	if _, err := st.Write(appendFrame(nil, frameWelcome, append([]byte{welcomeYes}, s.rawRecord()...))); err != nil {
+	record := s.rawRecord()
+	if s.private != nil {
+		record = s.private.welcome(p, nonce, record)
+	}
+	if _, err := st.Write(appendFrame(nil, frameWelcome, append([]byte{welcomeYes}, record...))); err != nil {
 		_ = st.Reset()
 		return
 	}
@@ -238,7 +318,7 @@ func (n *Node) handleControl(st network.Stream) {
 	}
 	_ = st.SetDeadline(time.Time{})
 	l := newLink(s.book.add(p), p, st, r, false, rtt)
-	l.ready, l.old = !known, st.Protocol() == ControlProtocol1
+	l.ready, l.old, l.token = !known, st.Protocol() == ControlProtocol1, shown
 	s.attach(l)
 }
 
@@ -270,6 +350,11 @@ func (s *Session) attach(l *link) {
 		old.close(false)
 	}
 	s.node.host.Protect(l.peer, "braidway")
+	if s.private != nil {
+		if _, raw := s.private.lists(); raw != nil {
+			l.out.push(queued{frame: appendFrame(nil, frameAccess, raw)}, false)
+		}
+	}
 	// Its own card first, so that the neighbour can name this peer to others at
 	// once: identify brings it too, but later.
 	if raw := s.book.card(s.self); raw != nil {
@@ -298,7 +383,7 @@ func (s *Session) attach(l *link) {
 func (s *Session) readControl(l *link) error {
 	cards, records, since := 0, 0, time.Now()
 	for {
-		kind, body, err := readFrame(l.r, maxFrame)
+		kind, body, err := readFrame(l.r, s.maxFrame())
 		if err != nil {
 			return err
 		}
@@ -311,6 +396,9 @@ func (s *Session) readControl(l *link) error {
 			m, err := overlay.ParseMessage(body)
 			if err != nil {
 				return err
+			}
+			if s.private != nil {
+				m = judged(m, l.token.Rights)
 			}
 			s.heard(l, m)
 			s.post(item{ev: overlay.Event{Kind: overlay.EvMessage, Peer: l.id, Msg: m}, link: l})
@@ -342,6 +430,16 @@ func (s *Session) readControl(l *link) error {
 			if err := s.learnRecord(body); err != nil { // of another time, or another stream
 				s.log.Debug("record passed over", "peer", l.peer, "err", err)
 			}
+		case frameAccess:
+			if s.private == nil {
+				return fmt.Errorf("%w: an access list, of a stream that is not private", errFrame)
+			}
+			if records++; records > recordsPerMinute {
+				continue
+			}
+			if err := s.learnAccess(body); err != nil {
+				return fmt.Errorf("%w: %w", errFrame, err)
+			}
 		default:
 			return fmt.Errorf("%w: unknown kind %d", errFrame, kind)
 		}
@@ -366,7 +464,7 @@ func (n *Node) handleData(st network.Stream) {
 	}
 	s.mu.Lock()
 	l := s.links[ShortID(st.Conn().RemotePeer(), s.id)]
-	if l == nil || s.closed || !l.incoming(stripe, st) {
+	if l == nil || s.closed || s.private != nil && !mayServe(l.token.Rights) || !l.incoming(stripe, st) {
 		s.mu.Unlock()
 		_ = st.Reset()
 		return
@@ -423,6 +521,9 @@ func (s *Session) readData(l *link, stripe uint8, r *bufio.Reader) error {
 		}
 		if err == nil && p.Flags == stream.FlagParity {
 			err = errors.New("parity in a stream without")
+		}
+		if err == nil && p.Encrypted != (s.private != nil) {
+			err = fmt.Errorf("object %d: encrypted is %v, private is %v", p.Seq, p.Encrypted, s.private != nil)
 		}
 		own := int(p.Seq % uint64(s.stripes))
 		if err == nil && !repair && own != int(stripe) {

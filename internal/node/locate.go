@@ -39,9 +39,18 @@ func (n *Node) Join(link stream.Link, cfg SessionConfig) (*Session, error) {
 	if cfg.Role != RoleRelay && cfg.Role != RoleViewer {
 		return nil, fmt.Errorf("node: role %v cannot join", cfg.Role)
 	}
+	if link.Private != nil {
+		if cfg.private, err = admission(link, cfg.Role, n.host.ID(), cfg.Token); err != nil {
+			return nil, err
+		}
+		cfg.NoRelay = cfg.NoRelay || !mayServe(cfg.private.own.Rights)
+	}
 	s, err := n.newSession(link.ID, cfg)
 	if err != nil {
 		return nil, err
+	}
+	if len(n.cfg.Only) > 0 {
+		infos = n.cfg.Only
 	}
 	s.wg.Add(1)
 	go s.locate(infos)
@@ -51,7 +60,7 @@ func (n *Node) Join(link stream.Link, cfg SessionConfig) (*Session, error) {
 // locate asks candidates for the stream until one has it.
 func (s *Session) locate(infos []peer.AddrInfo) {
 	defer s.wg.Done()
-	search := s.node.finder.Find(s.ctx, s.id, infos)
+	search := s.node.finder.FindTopic(s.ctx, s.topic(), infos)
 	defer search.Stop()
 	s.mu.Lock()
 	s.summary = search.Summary
@@ -170,7 +179,7 @@ func (s *Session) find() {
 		defer s.finding.Store(false)
 		ctx, cancel := context.WithTimeout(s.ctx, findTime)
 		defer cancel()
-		search := s.node.finder.Find(ctx, s.id, nil)
+		search := s.node.finder.FindTopic(ctx, s.topic(), s.node.cfg.Only)
 		defer search.Stop()
 		for c := range search.C() {
 			s.post(item{ev: overlay.Event{Kind: overlay.EvCandidates, Candidates: []overlay.Candidate{s.book.candidate(c.AddrInfo, source(c.Source))}}})
@@ -180,12 +189,20 @@ func (s *Session) find() {
 
 // announce names this peer in the DHT as one that has the stream.
 func (s *Session) announce() {
-	if s.cfg.NoRelay {
+	if s.cfg.NoRelay || s.node.cfg.Unlisted {
 		return
 	}
-	if err := s.node.rdv.Provide(s.ctx, s.id); err != nil {
+	if err := s.node.rdv.ProvideTopic(s.ctx, s.topic()); err != nil {
 		s.log.Warn("cannot announce the stream", "err", err)
 	}
+}
+
+// topic is how the stream is looked for and announced.
+func (s *Session) topic() p2p.Topic {
+	if s.private == nil {
+		return p2p.Topic{ID: s.id}
+	}
+	return p2p.Topic{ID: s.id, Private: &s.private.secrets}
 }
 
 // Tried tells in one line what was tried to find the stream.

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/network"
@@ -31,6 +32,12 @@ type Config struct {
 	UploadLimit int64
 	// MaxChildren bounds the children in any one stripe; 0: only the upload does.
 	MaxChildren int
+	// Unlisted leaves others no address of this peer that they could pass on: it
+	// listens on nothing, is announced nowhere and answers nobody in the DHT.
+	Unlisted bool
+	// Only are the only peers that this one talks to, whatever links and others
+	// name; it is unlisted then, and asks neither the DHT nor the local network.
+	Only []peer.AddrInfo
 	// Window is how long objects are kept for children and repairs, at least
 	// 10 s; 0: 20 s. It is most of a session's memory.
 	Window time.Duration
@@ -53,9 +60,12 @@ type Node struct {
 	traces traceCounts
 	began  time.Time
 	checks checkKeeper
+	// readers of the admin API's events.
+	readers atomic.Int32
 
 	mu       sync.Mutex
 	sessions map[stream.ID]*Session
+	blinded  map[stream.ID]*Session // private ones, by their blinded ids
 	bans     map[peer.ID]time.Time
 	draining bool
 	closed   bool
@@ -76,6 +86,9 @@ func New(cfg Config) (*Node, error) {
 		return nil, fmt.Errorf("node: Config.Window is %v, allowed is %v and more, or 0 for %v", cfg.Window, leastWindow, windowAge)
 	}
 	cfg.Host.Upload = cfg.UploadLimit
+	if cfg.hide(); len(cfg.Only) > maxOnly {
+		return nil, fmt.Errorf("node: Config.Only names %d peers, allowed are up to %d", len(cfg.Only), maxOnly)
+	}
 	h, err := p2p.NewHost(cfg.Host)
 	if err != nil {
 		return nil, err
@@ -85,11 +98,16 @@ func New(cfg Config) (*Node, error) {
 		return nil, errors.Join(err, h.Close())
 	}
 	n := &Node{cfg: cfg, log: cfg.Log, host: h, dht: d, rdv: p2p.NewRendezvous(d),
-		began: time.Now(), traces: newTraceCounts(), sessions: make(map[stream.ID]*Session), bans: make(map[peer.ID]time.Time)}
+		began: time.Now(), traces: newTraceCounts(), sessions: make(map[stream.ID]*Session),
+		blinded: make(map[stream.ID]*Session), bans: make(map[peer.ID]time.Time)}
 	if !cfg.NoMDNS {
 		n.mdns = p2p.StartMDNS(h, nil, cfg.Log)
 	}
-	n.finder = p2p.NewFinder(p2p.FinderConfig{Host: h, Rendezvous: n.rdv, MDNS: n.mdns})
+	find := p2p.FinderConfig{Host: h, Rendezvous: n.rdv, MDNS: n.mdns}
+	if len(cfg.Only) > 0 {
+		find.Rendezvous = nil
+	}
+	n.finder = p2p.NewFinder(find)
 	n.ctx, n.cancel = context.WithCancel(context.Background())
 	for proto, handle := range n.handlers() {
 		h.SetStreamHandler(proto, handle)
@@ -97,10 +115,27 @@ func New(cfg Config) (*Node, error) {
 	return n, nil
 }
 
+// maxOnly bounds Config.Only; each is tried at every search.
+const maxOnly = stream.MaxLinkAddrs
+
+// hide turns Unlisted and Only into what host, DHT and local network do.
+func (c *Config) hide() {
+	if len(c.Only) > 0 {
+		c.Unlisted = true
+		c.DHT.Bootstrap = nil
+		for _, ai := range c.Only {
+			c.Host.Only = append(c.Host.Only, ai.ID)
+		}
+	}
+	if c.Unlisted {
+		c.NoMDNS, c.DHT.Mode, c.Host.NoListen, c.Host.NAT, c.Host.RelayService = true, p2p.ModeClient, true, false, false
+	}
+}
+
 // handlers are who answers which protocol.
 func (n *Node) handlers() map[protocol.ID]network.StreamHandler {
 	return map[protocol.ID]network.StreamHandler{ControlProtocol: n.handleControl, ControlProtocol1: n.handleControl,
-		DataProtocol: n.handleData, LeaseProtocol: n.handleLease}
+		DataProtocol: n.handleData, LeaseProtocol: n.handleLease, PrivateProtocol: n.handlePrivate}
 }
 
 // Host returns the libp2p host.
@@ -177,10 +212,26 @@ func (n *Node) Sessions() []*Session {
 	return n.all()
 }
 
+// session returns the session of a stream by its id, private ones too.
 func (n *Node) session(id stream.ID) *Session {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	return n.sessions[id]
+}
+
+// openSession is session for who asks without a token: for them, private ones are not there.
+func (n *Node) openSession(id stream.ID) *Session {
+	if s := n.session(id); s != nil && s.private == nil {
+		return s
+	}
+	return nil
+}
+
+// blindSession returns the session of a private stream by its blinded id.
+func (n *Node) blindSession(id stream.ID) *Session {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.blinded[id]
 }
 
 func (n *Node) forget(s *Session) {
@@ -188,6 +239,9 @@ func (n *Node) forget(s *Session) {
 	defer n.mu.Unlock()
 	if n.sessions[s.id] == s {
 		delete(n.sessions, s.id)
+		if s.private != nil {
+			delete(n.blinded, s.private.secrets.BlindID())
+		}
 	}
 }
 
@@ -216,7 +270,7 @@ func (n *Node) banned(p peer.ID) bool {
 
 // newSession registers a session that does not run yet.
 func (n *Node) newSession(id stream.ID, cfg SessionConfig) (*Session, error) {
-	s := &Session{node: n, id: id, cfg: cfg, self: ShortID(n.host.ID(), id), book: newBook(n.host, id),
+	s := &Session{node: n, id: id, cfg: cfg, private: cfg.private, self: ShortID(n.host.ID(), id), book: newBook(n.host, id),
 		log: n.log.With("stream", id.String()[:8]), began: time.Now(), in: make(chan item, eventQueue),
 		isUp: make(chan struct{}), started: make(chan struct{}), drained: make(chan struct{}), loopEnd: make(chan struct{}),
 		links: make(map[overlay.PeerID]*link), dialing: make(map[peer.ID]time.Time)}
@@ -232,6 +286,9 @@ func (n *Node) newSession(id stream.ID, cfg SessionConfig) (*Session, error) {
 		return nil, fmt.Errorf("node: takes part in stream %v already", id)
 	}
 	n.sessions[id] = s
+	if s.private != nil {
+		n.blinded[s.private.secrets.BlindID()] = s
+	}
 	return s, nil
 }
 

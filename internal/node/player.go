@@ -160,6 +160,13 @@ func (p *Player) Run(ctx context.Context, s *Session) error {
 		ended, missed := p.play.Ended(), p.play.Stats().Holes
 		p.mu.Unlock()
 		if ok {
+			if o.Encrypted {
+				plain, err := p.decrypt(ctx, s, &o)
+				if err != nil {
+					return err
+				}
+				o.Payload = plain
+			}
 			if p.sink != nil {
 				if last.Epoch > 0 && (o.Epoch != last.Epoch || missed != holes) {
 					p.sink.Gap()
@@ -181,8 +188,37 @@ func (p *Player) Run(ctx context.Context, s *Session) error {
 		select {
 		case <-p.wake:
 		case <-timer.C:
+		case <-s.Denied():
+			return s.DeniedFor()
 		case <-ctx.Done():
 			return ctx.Err()
+		}
+	}
+}
+
+// decrypt returns an object's payload as it is played: nothing, where the
+// publisher sealed it for others. For a key that is under way it waits.
+func (p *Player) decrypt(ctx context.Context, s *Session, o *stream.Parsed) ([]byte, error) {
+	limit := time.Now().Add(keyWait)
+	for {
+		changed := s.accessChanged()
+		plain, err := s.plain(o)
+		switch {
+		case err == nil:
+			return plain, nil
+		case !errors.Is(err, stream.ErrNoKey) || time.Until(limit) <= 0:
+			if s.count.unread.Add(1) == 1 {
+				s.log.Warn("cannot decrypt the stream", "err", err)
+			}
+			return nil, nil
+		}
+		select {
+		case <-changed:
+		case <-time.After(time.Until(limit)):
+		case <-s.Denied():
+			return nil, s.DeniedFor()
+		case <-ctx.Done():
+			return nil, ctx.Err()
 		}
 	}
 }

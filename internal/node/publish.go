@@ -33,6 +33,9 @@ type PublishConfig struct {
 	// Input says how what feeds the publication stands; nil: it is not known. It is
 	// called by the admin API.
 	Input func() InputState
+	// Private encrypts the stream and lets those in who have a token; nil:
+	// everyone may watch.
+	Private *PrivateConfig
 }
 
 // Publication is a stream that this node publishes, or stands by to publish.
@@ -59,6 +62,7 @@ type Publication struct {
 	sequence uint64
 	heirs    []*heir
 	leaving  bool
+	issuer   *issuer       // nil: everyone may watch
 	fenced   chan struct{} // closed when another publisher has ended this term
 	err      error
 }
@@ -76,9 +80,24 @@ func (n *Node) Publish(ctx context.Context, cfg PublishConfig) (*Publication, er
 	if err != nil {
 		return nil, err
 	}
+	if cfg.Private != nil {
+		c := *cfg.Private
+		if err := c.check(); err != nil {
+			return nil, err
+		}
+		cfg.Private = &c
+		secrets, err := stream.NewPrivate(cfg.Key, link.ID)
+		if err != nil {
+			return nil, err
+		}
+		link.Private = &secrets
+	}
 	p := &Publication{node: n, cfg: cfg, link: link, log: n.log.With("stream", link.ID.String()[:8]),
 		rng: rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64())), higher: make(chan stream.Record, 1), done: make(chan struct{})}
-	h, held := n.findHolder(ctx, link.ID, &cfg)
+	if cfg.Private != nil {
+		p.issuer = &issuer{cfg: *cfg.Private}
+	}
+	h, held := n.findHolder(ctx, link, &cfg)
 	if held != nil && !cfg.Standby {
 		n.emit(TraceEvent{Event: eventLocked, Stream: link.ID.String(), Peer: held.Holder.String(), Epoch: held.Epoch, WaitMS: milliseconds(held.Expires)})
 		return nil, held
@@ -95,6 +114,10 @@ func (n *Node) Publish(ctx context.Context, cfg PublishConfig) (*Publication, er
 		p.cancel()
 		p.session.Close()
 		return nil, err
+	}
+	if p.issuer != nil {
+		p.wg.Add(1)
+		go p.keepPrivate()
 	}
 	p.wg.Add(2)
 	go p.flushLoop()

@@ -80,6 +80,7 @@ type Session struct {
 	node     *Node
 	id       stream.ID
 	cfg      SessionConfig
+	private  *privacy // nil: everyone may take part
 	self     overlay.PeerID
 	log      *slog.Logger
 	ctx      context.Context
@@ -127,8 +128,12 @@ type SessionConfig struct {
 	Standby bool
 	// Observer may be nil.
 	Observer Observer
+	// Token is the credential for a private stream, as peer token issue prints it.
+	Token string
 	// Superseded, if set, is told of records of a higher epoch than was known. It must not block.
 	Superseded func(stream.Record)
+
+	private *privacy
 }
 
 // Role returns what the peer does with the stream at present.
@@ -195,8 +200,11 @@ func (s *Session) tellRecord(l *link, raw []byte) {
 }
 
 // passRecord sends a record to all neighbours that know what to do with it.
-func (s *Session) passRecord(raw []byte) {
-	frame := appendFrame(nil, frameRecord, raw)
+func (s *Session) passRecord(raw []byte) { s.passFrame(frameRecord, raw) }
+
+// passFrame sends a frame to all neighbours but those of the older version, the loop's.
+func (s *Session) passFrame(kind byte, raw []byte) {
+	frame := appendFrame(nil, kind, raw)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, l := range s.links {
@@ -219,7 +227,12 @@ func (s *Session) keepRecord(raw []byte) (stream.Record, error) {
 	if err := rec.Check(time.Now().Unix()); err != nil {
 		return rec, err
 	}
-	if rec.Access != stream.AccessOpen {
+	switch {
+	case s.private != nil && rec.Access != stream.AccessToken:
+		return rec, fmt.Errorf("stream %v is private, and its record says otherwise", s.id)
+	case s.private == nil && rec.Access == stream.AccessToken:
+		return rec, fmt.Errorf("stream %v is private: its whole link is needed, with what stands behind the #", s.id)
+	case s.private == nil && rec.Access != stream.AccessOpen:
 		return rec, fmt.Errorf("stream %v asks for access of kind %d, which this version does not know: a newer one is needed", s.id, rec.Access)
 	}
 	s.mu.Lock()
@@ -314,6 +327,7 @@ func (s *Session) loop() {
 		case <-timer.C:
 		case <-keep.C:
 			s.window.Expire(s.Now())
+			s.keepAccess(time.Now())
 			s.fitSlots()
 		case <-s.ctx.Done():
 			return

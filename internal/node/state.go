@@ -25,6 +25,7 @@ type counters struct {
 	delivered atomic.Int64 // objects
 	rejected  atomic.Int64 // objects that did not verify or parse
 	malformed atomic.Int64 // messages that did not parse
+	unread    atomic.Int64 // objects that could not be decrypted
 	dropped   atomic.Int64 // groups dropped for children that did not keep up
 	refused   refusals     // subscriptions and objects, to others
 	refusedBy refusals     // by others

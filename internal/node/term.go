@@ -33,7 +33,14 @@ const (
 // open makes a session that stands by; lead makes it publish.
 func (p *Publication) open() error {
 	watch := newLeaseWatch()
-	s, err := p.node.newSession(p.link.ID, SessionConfig{Role: RoleRelay, Standby: true, Observer: watch, Superseded: p.superseded})
+	cfg := SessionConfig{Role: RoleRelay, Standby: true, Observer: watch, Superseded: p.superseded}
+	if p.issuer != nil {
+		var err error
+		if cfg.private, err = p.grant(); err != nil {
+			return err
+		}
+	}
+	s, err := p.node.newSession(p.link.ID, cfg)
 	if err != nil {
 		return err
 	}
@@ -69,7 +76,13 @@ func (p *Publication) lead(known uint64) error {
 		p.cfg.Stripes = int(rec.K)
 	}
 	epoch := nextEpoch(time.Now(), known, rand.Uint32())
-	builder, err := stream.NewBuilder(stream.BuilderConfig{Key: p.cfg.Key, ID: p.link.ID, Epoch: epoch, Stripes: p.cfg.Stripes, Align: p.cfg.Align})
+	p.mu.Lock()
+	sealer, err := p.beginTerm()
+	p.mu.Unlock()
+	if err != nil {
+		return err
+	}
+	builder, err := stream.NewBuilder(stream.BuilderConfig{Key: p.cfg.Key, ID: p.link.ID, Epoch: epoch, Stripes: p.cfg.Stripes, Align: p.cfg.Align, Seal: sealer})
 	if err != nil {
 		return err
 	}
@@ -136,7 +149,7 @@ func (p *Publication) fail(err error) {
 func (p *Publication) reign() (h holder, err error) {
 	for {
 		ctx, cancel := context.WithCancel(p.ctx)
-		if err := p.node.rdv.Publish(ctx, p.session.rawRecord()); err != nil && p.ctx.Err() == nil {
+		if err := p.announce(ctx); err != nil && p.ctx.Err() == nil {
 			p.log.Warn("cannot publish the stream record", "err", err)
 		}
 		select {
@@ -156,12 +169,25 @@ func (p *Publication) reign() (h holder, err error) {
 	}
 }
 
+// announce puts the record into the DHT, sealed where the stream is private.
+func (p *Publication) announce(ctx context.Context) error {
+	raw := p.session.rawRecord()
+	if p.issuer == nil {
+		return p.node.rdv.Publish(ctx, raw)
+	}
+	sealed, err := stream.SealRecord(p.cfg.Key, raw)
+	if err != nil {
+		return err
+	}
+	return p.node.rdv.PublishSealed(ctx, sealed)
+}
+
 // lookAround looks in the DHT whether another publisher's term has begun, of which
 // no neighbour has told.
 func (p *Publication) lookAround() {
 	ctx, cancel := context.WithTimeout(p.ctx, knownWait)
 	defer cancel()
-	if rec, _, err := p.node.rdv.Record(ctx, p.link.ID); err == nil {
+	if rec, _, err := p.node.rdv.RecordOf(ctx, p.session.topic()); err == nil {
 		p.superseded(rec)
 	}
 }
@@ -246,6 +272,9 @@ func (p *Publication) renew() error {
 		ContentType: p.cfg.ContentType, Bitrate: p.cfg.Bitrate, Access: stream.AccessOpen,
 		PublisherID: []byte(p.node.host.ID()), Issued: now, Expires: now + int64(recordLife/time.Second)}
 	p.sequence++
+	if p.issuer != nil {
+		rec.Access = stream.AccessToken
+	}
 	p.mu.Unlock()
 	for _, a := range p.node.host.AddrInfo().Addrs {
 		if len(rec.Addrs) < maxRecordAddrs && len(a.Bytes()) <= stream.MaxAddr {

@@ -121,7 +121,7 @@ func NewDHT(h *Host, cfg DHTConfig) (*DHT, error) {
 	opts := []dht.Option{
 		dht.Mode(mode),
 		dht.ProtocolPrefix(DHTPrefix),
-		dht.Validator(record.NamespacedValidator{recordNamespace: d.valid}),
+		dht.Validator(record.NamespacedValidator{recordNamespace: d.valid, blindNamespace: blindValidator{d.valid}}),
 		dht.ValueDatastore(newStore(maxStoredRecords)),
 		dht.ProviderDatastore(newStore(maxStoredProviders)),
 		dht.MaxRecordAge(recordLife),
@@ -164,6 +164,9 @@ func (d *DHT) Size() int { return d.kad.RoutingTable().Size() }
 
 // BootstrapNodes returns how many nodes the DHT starts from.
 func (d *DHT) BootstrapNodes() int { return len(d.boot) }
+
+// Value returns the best valid value under a key, as it stands in the DHT.
+func (d *DHT) Value(ctx context.Context, key string) ([]byte, error) { return d.kad.GetValue(ctx, key) }
 
 // BootstrapErrors returns why bootstrap nodes could not be reached when last
 // tried, each with its address; empty when all of them could.

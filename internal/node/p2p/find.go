@@ -81,7 +81,7 @@ func NewFinder(cfg FinderConfig) *Finder { return &Finder{cfg: cfg} }
 // Search is one running search. Its methods may be called from any goroutine.
 type Search struct {
 	f      *Finder
-	id     stream.ID
+	topic  Topic
 	link   []peer.AddrInfo
 	out    chan Candidate
 	cancel context.CancelFunc
@@ -108,9 +108,13 @@ type seenPeer struct {
 // that the link names. It goes on, repeating what found nobody and offering
 // again who could not be reached, until ctx ends or Stop.
 func (f *Finder) Find(ctx context.Context, id stream.ID, link []peer.AddrInfo) *Search {
+	return f.find(ctx, Topic{ID: id}, link)
+}
+
+func (f *Finder) find(ctx context.Context, t Topic, link []peer.AddrInfo) *Search {
 	ctx, cancel := context.WithCancel(ctx)
 	s := &Search{
-		f: f, id: id, out: make(chan Candidate, findQueue), cancel: cancel, count: newNodeCount(),
+		f: f, topic: t, out: make(chan Candidate, findQueue), cancel: cancel, count: newNodeCount(),
 		seen: make(map[peer.ID]*seenPeer), providers: make(map[peer.ID]struct{}),
 	}
 	for _, ai := range link[:min(len(link), stream.MaxLinkAddrs)] {
@@ -297,7 +301,7 @@ func (s *Search) lookup(ctx context.Context, find func(context.Context) bool) {
 
 func (s *Search) findProviders(ctx context.Context) bool {
 	found := false
-	for ai := range s.f.cfg.Rendezvous.findProviders(ctx, s.id, 0, s.count) {
+	for ai := range s.f.cfg.Rendezvous.findProviders(ctx, s.topic.key(), 0, s.count) {
 		found = true
 		s.mu.Lock()
 		if len(s.providers) < maxSeen {
@@ -310,7 +314,7 @@ func (s *Search) findProviders(ctx context.Context) bool {
 }
 
 func (s *Search) findRecord(ctx context.Context) bool {
-	rec, raw, err := s.f.cfg.Rendezvous.findRecord(ctx, s.id, s.count)
+	rec, raw, err := s.f.cfg.Rendezvous.findRecord(ctx, s.topic, s.count)
 	s.mu.Lock()
 	s.recordErr = err
 	if err == nil && (s.raw == nil || rec.Better(s.record)) {

@@ -41,6 +41,11 @@ type HostConfig struct {
 	// Listen are multiaddrs; every one must work. Empty: QUIC and TCP on free
 	// ports of all interfaces, where those of one IP version may fail.
 	Listen []string
+	// NoListen listens on nothing: the host can be reached over connections that
+	// it opened itself, and tells nobody an address.
+	NoListen bool
+	// Only, unless empty, are the only peers that the host talks to.
+	Only []peer.ID
 	// Version is what identify tells others, as braidway/<version>; "" means "dev".
 	Version string
 	// Limits of resources.
@@ -122,9 +127,13 @@ func NewHost(cfg HostConfig) (*Host, error) {
 	if len(cfg.Key) != ed25519.PrivateKeySize {
 		return nil, fmt.Errorf("p2p: HostConfig.Key has %d bytes, must have %d", len(cfg.Key), ed25519.PrivateKeySize)
 	}
-	addrs, strict, err := cfg.listenAddrs()
-	if err != nil {
-		return nil, err
+	var addrs []ma.Multiaddr
+	var strict bool
+	if !cfg.NoListen {
+		var err error
+		if addrs, strict, err = cfg.listenAddrs(); err != nil {
+			return nil, err
+		}
 	}
 	h := &Host{key: cfg.Key, fault: cfg.Fault, limits: cfg.Limits}
 	var self atomic.Pointer[Host] // for autorelay, which may ask before New returns
@@ -253,6 +262,9 @@ func (cfg *HostConfig) options(h *Host, self *atomic.Pointer[Host]) ([]libp2p.Op
 				return relayCandidates(self.Load(), n)
 			}, autorelay.WithMinInterval(30*time.Second)),
 		)
+	}
+	if len(cfg.Only) > 0 {
+		opts = append(opts, libp2p.ConnectionGater(newGate(cfg.Only)))
 	}
 	if cfg.Public {
 		opts = append(opts, libp2p.ForceReachabilityPublic())

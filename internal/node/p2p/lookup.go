@@ -85,16 +85,24 @@ func (r *Rendezvous) findProviders(ctx context.Context, id stream.ID, limit int,
 // Record returns the best record of stream id that the DHT has, parsed and as
 // it was signed. Errors are [ErrNobody], [ErrNoRecord] or the context's.
 func (r *Rendezvous) Record(ctx context.Context, id stream.ID) (stream.Record, []byte, error) {
-	return r.findRecord(ctx, id, newNodeCount())
+	return r.findRecord(ctx, Topic{ID: id}, newNodeCount())
 }
 
-func (r *Rendezvous) findRecord(ctx context.Context, id stream.ID, count *nodeCount) (rec stream.Record, raw []byte, err error) {
+func (r *Rendezvous) findRecord(ctx context.Context, t Topic, count *nodeCount) (rec stream.Record, raw []byte, err error) {
+	if raw, err = r.findValue(ctx, t.recordKey(), count); err != nil {
+		return rec, nil, err
+	}
+	return t.parse(r.d.valid, raw)
+}
+
+// findValue returns the best record under a key, as it stands in the DHT.
+func (r *Rendezvous) findValue(ctx context.Context, key string, count *nodeCount) (raw []byte, err error) {
 	outer := ctx
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(r.ctx, cancel)()
 	q, stop := counted(ctx, count)
-	found, err := r.d.kad.SearchValue(q, RecordKey(id), dht.Quorum(recordQuorum))
+	found, err := r.d.kad.SearchValue(q, key, dht.Quorum(recordQuorum))
 	if err == nil {
 		for b := range found { // each better than the one before
 			raw = b
@@ -103,7 +111,7 @@ func (r *Rendezvous) findRecord(ctx context.Context, id stream.ID, count *nodeCo
 	stop()
 	switch {
 	case raw != nil:
-		rec, err = r.d.valid.parse(raw)
+		err = nil
 	case outer.Err() != nil:
 		err = outer.Err()
 	case r.ctx.Err() != nil:
@@ -114,7 +122,7 @@ func (r *Rendezvous) findRecord(ctx context.Context, id stream.ID, count *nodeCo
 			err = ErrNobody
 		}
 	}
-	return rec, raw, err
+	return raw, err
 }
 
 // Probe looks for the nodes nearest to a random key, as every announcement does,

@@ -47,12 +47,14 @@ func (v recordValidator) Validate(key string, value []byte) error {
 }
 
 // Select returns the index of the best valid value.
-func (v recordValidator) Select(_ string, values [][]byte) (int, error) {
+func (v recordValidator) Select(_ string, values [][]byte) (int, error) { return v.best(values, false) }
+
+func (v recordValidator) best(values [][]byte, blinded bool) (int, error) {
 	best := -1
 	var bestRecord stream.Record
 	var firstErr error
 	for i, b := range values {
-		r, err := v.parse(b)
+		_, r, err := v.numbers(b, blinded)
 		if err != nil {
 			firstErr = errors.Join(firstErr, err)
 			continue

@@ -56,8 +56,9 @@ type Rendezvous struct {
 }
 
 type announceKey struct {
-	id     stream.ID
-	record bool // false: provider
+	id      stream.ID
+	record  bool // false: provider
+	blinded bool // the record is a private stream's
 }
 
 // announcer is one announcement with its own goroutine.
@@ -281,18 +282,19 @@ func (r *Rendezvous) count(a *announcer) {
 func (r *Rendezvous) putRecord(ctx context.Context, a *announcer) (nodes int, err error) {
 	r.count(a)
 	defer func() { r.note(a, nodes, err) }()
-	rec, err := stream.ParseRecord(a.raw)
+	_, rec, err := r.d.valid.numbers(a.raw, a.key.blinded)
 	if err != nil {
 		return 0, err
 	}
-	if err := rec.Check(r.d.valid.now().Unix()); err != nil {
-		return 0, err
+	key := RecordKey(a.key.id)
+	if a.key.blinded {
+		key = BlindRecordKey(a.key.id)
 	}
 	short, cancel := context.WithTimeout(ctx, announceTimeout)
 	defer cancel()
 	count := newNodeCount()
 	q, stop := counted(short, count)
-	putErr := r.d.kad.PutValue(q, RecordKey(a.key.id), a.raw)
+	putErr := r.d.kad.PutValue(q, key, a.raw)
 	stop()
 	_, nodes = count.get()
 	if nodes == 0 && r.d.Size() == 0 {
@@ -304,7 +306,11 @@ func (r *Rendezvous) putRecord(ctx context.Context, a *announcer) (nodes int, er
 	// kad-dht does not say that nodes have refused the record for a better one.
 	short, cancel = context.WithTimeout(ctx, checkTimeout)
 	defer cancel()
-	best, _, err := r.Record(short, a.key.id)
+	best := stream.Record{}
+	raw, err := r.findValue(short, key, newNodeCount())
+	if err == nil {
+		_, best, err = r.d.valid.numbers(raw, a.key.blinded)
+	}
 	switch {
 	case err == nil && best.Better(rec):
 		return nodes, ErrSuperseded
