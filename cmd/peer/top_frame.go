@@ -81,10 +81,10 @@ func newTopStyle(r *lipgloss.Renderer) topStyle {
 }
 
 func (s *topStyle) state(word string) string {
-	switch {
-	case word == "fed":
+	switch word {
+	case "fed":
 		return s.good.Render(word)
-	case word == "none":
+	case "none":
 		return s.bad.Render(word)
 	}
 	return s.wary.Render(word)

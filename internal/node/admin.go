@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/pprof"
+	"strconv"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -78,9 +79,13 @@ func (n *Node) StartAdmin(cfg AdminConfig) (*Admin, error) {
 			http.Error(w, "this peer cannot be drained", http.StatusNotImplemented)
 			return
 		}
-		cfg.Drain()
+		// The whole answer goes out first: a peer without children has left in a moment.
+		const said = "draining\n"
+		w.Header().Set("Content-Length", strconv.Itoa(len(said)))
 		w.WriteHeader(http.StatusAccepted)
-		fmt.Fprintln(w, "draining")
+		fmt.Fprint(w, said)
+		_ = http.NewResponseController(w).Flush()
+		cfg.Drain()
 	})
 	if cfg.Pprof {
 		mux.HandleFunc("GET /debug/pprof/", pprof.Index)
