@@ -159,7 +159,7 @@ func (d *demo) run(ctx context.Context, httpAddr, report string) error {
 		if err != nil {
 			return fmt.Errorf("--http cannot listen on %s: %w; choose another address, or off", httpAddr, err)
 		}
-		srv := &http.Server{Handler: d.live.Handler(), ReadHeaderTimeout: 5 * time.Second}
+		srv := &http.Server{Handler: web.New(web.Parts{Live: d.live}), ReadHeaderTimeout: 5 * time.Second}
 		defer func() { _ = srv.Close() }()
 		go func() { _ = srv.Serve(ln) }()
 		fmt.Fprintf(os.Stderr, "watch on http://%s/\n", ln.Addr())

@@ -69,7 +69,7 @@ output (-o -) or players (--http). It relays too, unless --no-relay.`,
 				if err != nil {
 					return fmt.Errorf("--http cannot listen on %s: %w; choose another address", httpAddr, err)
 				}
-				srv := &http.Server{Handler: live.Handler(), ReadHeaderTimeout: 5 * time.Second}
+				srv := &http.Server{Handler: web.New(web.Parts{Live: live}), ReadHeaderTimeout: 5 * time.Second}
 				defer func() { _ = srv.Close() }()
 				go func() { _ = srv.Serve(ln) }()
 				fmt.Fprintf(cmd.ErrOrStderr(), "watch on http://%s/\n", ln.Addr())

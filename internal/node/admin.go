@@ -54,11 +54,8 @@ func (n *Node) StartAdmin(cfg AdminConfig) (*Admin, error) {
 		}
 	})
 	mux.Handle("GET /metrics", promhttp.HandlerFor(reg, promhttp.HandlerOpts{}))
-	mux.HandleFunc("GET /api/v1/state", func(w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set("Content-Type", "application/json")
-		_ = json.NewEncoder(w).Encode(n.State())
-	})
-	mux.HandleFunc("GET /api/v1/events", n.serveEvents)
+	mux.HandleFunc("GET /api/v1/state", n.ServeState)
+	mux.HandleFunc("GET /api/v1/events", n.ServeEvents)
 	mux.HandleFunc("POST /api/v1/drain", func(w http.ResponseWriter, _ *http.Request) {
 		if cfg.Drain == nil {
 			http.Error(w, "this peer cannot be drained", http.StatusNotImplemented)
@@ -111,8 +108,15 @@ func unready(w http.ResponseWriter, why string) {
 	fmt.Fprintln(w, why)
 }
 
-// serveEvents sends trace events as server-sent events until the client leaves.
-func (n *Node) serveEvents(w http.ResponseWriter, r *http.Request) {
+// ServeState answers with the State as JSON.
+func (n *Node) ServeState(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", "no-store")
+	_ = json.NewEncoder(w).Encode(n.State())
+}
+
+// ServeEvents sends trace events as server-sent events until the client leaves.
+func (n *Node) ServeEvents(w http.ResponseWriter, r *http.Request) {
 	f, ok := w.(http.Flusher)
 	if !ok {
 		http.Error(w, "streaming is not possible here", http.StatusInternalServerError)

@@ -1,12 +1,11 @@
-// Package web serves a stream to players over HTTP: MPEG-TS at /live.ts and a
-// plain page that says so.
+// Package web serves a stream to players over HTTP, and the page that shows it
+// and the peers that carry it.
 package web
 
 // This file answers: how do many HTTP clients get one stream without any of
 // them holding up the others?
 
 import (
-	"fmt"
 	"net/http"
 	"sync"
 	"time"
@@ -65,18 +64,8 @@ func (l *Live) join(c chan []byte) (why string) {
 	return ""
 }
 
-// Handler serves the page and the stream.
-func (l *Live) Handler() http.Handler {
-	mux := http.NewServeMux()
-	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("Content-Type", "text/html; charset=utf-8")
-		fmt.Fprintf(w, "<!doctype html><title>Braidway</title><h1>Braidway</h1><p>The stream as MPEG-TS: <a href=\"/live.ts\">/live.ts</a></p><pre>ffplay http://%s/live.ts</pre>", r.Host)
-	})
-	mux.HandleFunc("GET /live.ts", l.serve)
-	return mux
-}
-
-func (l *Live) serve(w http.ResponseWriter, r *http.Request) {
+// ServeHTTP sends the stream until the client leaves.
+func (l *Live) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	c := make(chan []byte, clientQueue)
 	if why := l.join(c); why != "" {
 		w.Header().Set("Retry-After", "1")

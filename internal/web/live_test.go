@@ -11,7 +11,7 @@ import (
 
 func TestEveryClientGetsTheStreamAndThePageNamesIt(t *testing.T) {
 	l := NewLive()
-	srv := httptest.NewServer(l.Handler())
+	srv := httptest.NewServer(New(Parts{Live: l}))
 	defer srv.Close()
 	get := func(path string) *http.Response {
 		t.Helper()
