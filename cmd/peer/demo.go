@@ -100,20 +100,28 @@ type demo struct {
 	boot  *node.Node
 	began time.Time
 	live  *web.Live
-	tasks sync.WaitGroup // that find out what events cost
+	tasks sync.WaitGroup // that find out what events cost, or play what the page asked for
+	page  demoEvents     // for the page
+	term  sync.Mutex     // held while one publisher follows another
 
 	mu      sync.Mutex
 	active  *demoPublisher
 	standby *demoPublisher // nil: there is none
 	viewers []*demoViewer
-	made    int // viewers so far
-	terms   int // publishers so far
-	count   int // events so far
-	events  []*demoEvent
-	gaps    []float64 // ms, of viewers touched by an event
-	returns []float64 // ms, of the others when a frozen relay came back
-	starts  []float64 // ms, of those who came in crowds
-	failed  int       // of these, had no picture in time
+	watched *demoViewer  // whose stream the page plays; nil: there is no page
+	gone    []gonePeer   // lately
+	paused  bool         // nothing happens by itself
+	ended   bool         // nothing happens any more
+	made    int          // viewers so far
+	terms   int          // publishers so far
+	count   int          // events so far
+	noted   int          // these and remarks
+	events  []*demoEvent // the last, for the table
+	history []*demoEvent // the last, for the page
+	gaps    []float64    // ms, of viewers touched by an event
+	returns []float64    // ms, of the others when a frozen relay came back
+	starts  []float64    // ms, of those who came in crowds
+	failed  int          // of these, had no picture in time
 }
 
 // demoPublisher publishes the stream, or stands by to.
@@ -127,6 +135,7 @@ type demoPublisher struct {
 
 // demoViewer is one viewer that relays.
 type demoViewer struct {
+	n       int // its number
 	name    string
 	node    *node.Node
 	session *node.Session
@@ -137,9 +146,9 @@ type demoViewer struct {
 	done    chan struct{}
 
 	// Guarded by the demo's mu.
-	cost     string // of the last event
-	aside    string // why its own picture is not counted; "": it is
-	forgiven uint64 // objects that it missed while it was aside
+	cost     *float64 // its gap at the last event, ms; nil: not touched
+	aside    string   // why its own picture is not counted; "": it is
+	forgiven uint64   // objects that it missed while it was aside
 }
 
 // missed returns how many objects the viewer missed while it was counted; the
@@ -159,7 +168,7 @@ func (d *demo) run(ctx context.Context, httpAddr, report string) error {
 		if err != nil {
 			return fmt.Errorf("--http cannot listen on %s: %w; choose another address, or off", httpAddr, err)
 		}
-		srv := &http.Server{Handler: web.New(web.Parts{Live: d.live}), ReadHeaderTimeout: 5 * time.Second}
+		srv := &http.Server{Handler: web.New(d.parts(ctx)), ReadHeaderTimeout: 5 * time.Second}
 		defer func() { _ = srv.Close() }()
 		go func() { _ = srv.Serve(ln) }()
 		fmt.Fprintf(os.Stderr, "watch on http://%s/\n", ln.Addr())
@@ -268,8 +277,8 @@ func (d *demo) join(ctx context.Context, link stream.Link, aside string) (*demoV
 	var out io.Writer
 	d.mu.Lock()
 	d.made++
-	name := fmt.Sprintf("p%02d", d.made)
-	if d.made == 1 && d.live != nil {
+	number := d.made
+	if number == 1 && d.live != nil {
 		out = d.live
 	}
 	d.mu.Unlock()
@@ -279,7 +288,7 @@ func (d *demo) join(ctx context.Context, link stream.Link, aside string) (*demoV
 		return nil, errors.Join(err, n.Close())
 	}
 	player.Attach(s)
-	v := &demoViewer{name: name, node: n, session: s, player: player, fault: fault, began: time.Now(), aside: aside, done: make(chan struct{})}
+	v := &demoViewer{n: number, name: fmt.Sprintf("p%02d", number), node: n, session: s, player: player, fault: fault, began: time.Now(), aside: aside, done: make(chan struct{})}
 	runCtx, cancel := context.WithCancel(ctx)
 	v.cancel = cancel
 	go func() {
@@ -288,7 +297,11 @@ func (d *demo) join(ctx context.Context, link stream.Link, aside string) (*demoV
 	}()
 	d.mu.Lock()
 	d.viewers = append(d.viewers, v)
+	if out != nil {
+		d.watched = v
+	}
 	d.mu.Unlock()
+	d.follow(runCtx, n)
 	return v, nil
 }
 
@@ -300,7 +313,7 @@ func (d *demo) all() []*demoViewer {
 
 // loop lets things happen and shows them until ctx ends.
 func (d *demo) loop(ctx context.Context) {
-	defer d.tasks.Wait()
+	defer d.wait()
 	show := time.NewTicker(time.Second)
 	defer show.Stop()
 	var next time.Time
@@ -319,6 +332,9 @@ func (d *demo) loop(ctx context.Context) {
 		select {
 		case <-due:
 			next, room = next.Add(d.every), d.scenario.lasts
+			if d.isPaused() {
+				continue
+			}
 			done := make(chan struct{})
 			over = done
 			go func() {
@@ -340,6 +356,14 @@ func (d *demo) loop(ctx context.Context) {
 			return
 		}
 	}
+}
+
+// wait waits for what is still going on; nothing more begins.
+func (d *demo) wait() {
+	d.mu.Lock()
+	d.ended = true
+	d.mu.Unlock()
+	d.tasks.Wait()
 }
 
 // close ends the viewer at once.

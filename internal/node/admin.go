@@ -117,13 +117,19 @@ func (n *Node) ServeState(w http.ResponseWriter, _ *http.Request) {
 
 // ServeEvents sends trace events as server-sent events until the client leaves.
 func (n *Node) ServeEvents(w http.ResponseWriter, r *http.Request) {
+	c, stop := n.Events()
+	defer stop()
+	StreamEvents(w, r, c, func(e TraceEvent) string { return e.Event })
+}
+
+// StreamEvents sends what comes from c as server-sent events, JSON under the
+// name that it has, until the client leaves.
+func StreamEvents[E any](w http.ResponseWriter, r *http.Request, c <-chan E, name func(E) string) {
 	f, ok := w.(http.Flusher)
 	if !ok {
 		http.Error(w, "streaming is not possible here", http.StatusInternalServerError)
 		return
 	}
-	c, stop := n.Events()
-	defer stop()
 	w.Header().Set("Content-Type", "text/event-stream")
 	w.Header().Set("Cache-Control", "no-store")
 	f.Flush()
@@ -136,7 +142,7 @@ func (n *Node) ServeEvents(w http.ResponseWriter, r *http.Request) {
 			if err != nil {
 				return
 			}
-			if _, err := fmt.Fprintf(w, "event: %s\ndata: %s\n\n", e.Event, b); err != nil {
+			if _, err := fmt.Fprintf(w, "event: %s\ndata: %s\n\n", name(e), b); err != nil {
 				return
 			}
 		case <-alive.C:

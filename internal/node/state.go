@@ -50,15 +50,18 @@ func (s *Session) Totals() Totals {
 // inside is what the session's loop owns.
 type inside struct {
 	overlay.Snapshot
-	pressed  bool
-	troubles int // how often slots were given up
+	standings []overlay.Standing
+	pressed   bool
+	troubles  int // how often slots were given up
 }
 
 func (s *Session) inside() (in inside, ok bool) {
 	if !s.running() {
 		return in, false
 	}
-	ok = s.Do(func() { in = inside{s.core.Snapshot(), s.slots.line.Pressed(), s.slots.line.Troubles} })
+	ok = s.Do(func() {
+		in = inside{s.core.Snapshot(), s.core.Standings(), s.slots.line.Pressed(), s.slots.line.Troubles}
+	})
 	return in, ok
 }
 
@@ -108,11 +111,29 @@ type StreamState struct {
 	Troubles  int              `json:"slot_troubles"` // how often slots were given up for that
 	Known     int              `json:"known_peers"`
 	Neighbour int              `json:"neighbours"`
+	Levels    []LevelState     `json:"levels"` // of the neighbours
 	Stripes   []StripeState    `json:"stripes"`
 	Refused   map[string]int64 `json:"refused,omitempty"`    // subscriptions, by code
 	RefusedBy map[string]int64 `json:"refused_by,omitempty"` // this peer's, by others
 	Counts    CountState       `json:"counts"`
-	Measures  any              `json:"measures,omitempty"`
+	Bytes     ByteState        `json:"bytes"`
+	Lately    any              `json:"lately,omitempty"`   // of a viewer: Lately
+	Measures  any              `json:"measures,omitempty"` // of a viewer: a report so far
+}
+
+// LevelState is how one neighbour stands.
+type LevelState struct {
+	Peer    string  `json:"peer"`
+	Level   string  `json:"level"` // healthy, suspect, gone, starved or wary
+	Leaving bool    `json:"leaving,omitempty"`
+	RTT     float64 `json:"rtt_ms"` // when it was met
+}
+
+// ByteState are totals of one stream since the peer joined it, in bytes.
+type ByteState struct {
+	Received int64 `json:"received"` // control and repeated objects too
+	Unique   int64 `json:"unique"`   // objects, once
+	Sent     int64 `json:"sent"`     // control too
 }
 
 // CountState are totals of one stream since the peer joined it.
@@ -161,7 +182,10 @@ type StripeState struct {
 }
 
 // measured is implemented by observers that have a viewer's report.
-type measured interface{ Measures() any }
+type measured interface {
+	Measures() any
+	Lately() Lately
+}
 
 // State describes the node and its sessions.
 func (n *Node) State() State {
@@ -176,10 +200,12 @@ func (n *Node) State() State {
 }
 
 func (s *Session) state() StreamState {
-	st := StreamState{ID: s.id.String(), Role: s.Role().String(), Stripes: []StripeState{}}
+	st := StreamState{ID: s.id.String(), Role: s.Role().String(), Levels: []LevelState{}, Stripes: []StripeState{}}
 	if m, ok := s.cfg.Observer.(measured); ok {
-		st.Measures = m.Measures()
+		st.Measures, st.Lately = m.Measures(), m.Lately()
 	}
+	t := s.Totals()
+	st.Bytes = ByteState{Received: t.Received, Unique: t.Unique, Sent: t.Sent + s.count.outCtl.Load()}
 	if rec, ok := s.Record(); ok {
 		if h, err := holderOf(rec); err == nil {
 			st.Publisher = h.ID.String()
@@ -202,6 +228,9 @@ func (s *Session) state() StreamState {
 	st.Counts = CountState{Suspects: c.Suspects, Cancels: c.Cancels, Switches: c.Switches, Moves: c.Moves, Pushed: c.Pushed, Stalls: c.Stalls}
 	st.Started, st.Epoch, st.Position, st.Edge = snap.Started, snap.Epoch, snap.Position, snap.Edge
 	st.Slots, st.Used, st.Known, st.Neighbour = snap.Slots, snap.Used, snap.Known, len(snap.Neighbours)
+	for _, n := range snap.standings {
+		st.Levels = append(st.Levels, LevelState{Peer: s.Name(n.ID), Level: n.Level.String(), Leaving: n.Leaving, RTT: milliseconds(n.RTT)})
+	}
 	for _, t := range snap.Stripes {
 		v := StripeState{Stripe: t.Stripe, Path: s.names(t.Path), Standbys: s.names(t.Standbys), Children: s.names(t.Children), Fed: t.Fed, State: stripeState(&t), Lacking: t.Lacking}
 		if v.State == stripeSilent {
