@@ -8,11 +8,7 @@ import (
 	"crypto/ed25519"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
-	"net"
-	"net/http"
-	"os"
 	"slices"
 	"strconv"
 	"sync"
@@ -22,6 +18,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/braidway/braidway/internal/media"
+	"github.com/braidway/braidway/internal/media/hls"
 	"github.com/braidway/braidway/internal/node"
 	"github.com/braidway/braidway/internal/node/p2p"
 	"github.com/braidway/braidway/internal/web"
@@ -99,7 +96,8 @@ type demo struct {
 	key   ed25519.PrivateKey // the stream's
 	boot  *node.Node
 	began time.Time
-	live  *web.Live
+	live  *web.Live      // nil: there is no page
+	hls   *hls.Server    // as live
 	tasks sync.WaitGroup // that find out what events cost, or play what the page asked for
 	page  demoEvents     // for the page
 	term  sync.Mutex     // held while one publisher follows another
@@ -163,15 +161,11 @@ func (d *demo) run(ctx context.Context, httpAddr, report string) error {
 	}
 	d.began = time.Now()
 	if httpAddr != "off" {
-		d.live = web.NewLive()
-		ln, err := net.Listen("tcp", httpAddr)
+		end, err := d.serve(ctx, httpAddr)
 		if err != nil {
-			return fmt.Errorf("--http cannot listen on %s: %w; choose another address, or off", httpAddr, err)
+			return err
 		}
-		srv := &http.Server{Handler: web.New(d.parts(ctx)), ReadHeaderTimeout: 5 * time.Second}
-		defer func() { _ = srv.Close() }()
-		go func() { _ = srv.Serve(ln) }()
-		fmt.Fprintf(os.Stderr, "watch on http://%s/\n", ln.Addr())
+		defer end()
 	}
 	defer d.close()
 	if err := d.start(ctx); err != nil {
@@ -274,12 +268,12 @@ func (d *demo) join(ctx context.Context, link stream.Link, aside string) (*demoV
 	if err != nil {
 		return nil, err
 	}
-	var out io.Writer
+	var out node.GroupSink
 	d.mu.Lock()
 	d.made++
 	number := d.made
 	if number == 1 && d.live != nil {
-		out = d.live
+		out = node.Outputs(d.live, d.hls)
 	}
 	d.mu.Unlock()
 	player := node.NewPlayer(out, time.Second)

@@ -6,13 +6,16 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
 
+	"github.com/braidway/braidway/internal/media/hls"
 	"github.com/braidway/braidway/internal/web"
 	"github.com/braidway/braidway/overlay"
 )
@@ -83,13 +86,27 @@ type demoEntry struct {
 	Cost  *faultCost `json:"cost,omitempty"` // absent: not known yet
 }
 
+// serve opens the page's address; end closes it.
+func (d *demo) serve(ctx context.Context, addr string) (end func(), err error) {
+	d.live = web.NewLive()
+	if d.hls, err = hls.New(hls.Config{Log: d.log}); err != nil {
+		return nil, err
+	}
+	site, err := web.Serve(web.SiteConfig{Addr: addr, Handler: web.New(d.parts(ctx)), Log: d.log})
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("%w, or off", err), d.hls.Close())
+	}
+	fmt.Fprintf(os.Stderr, "watch on %s\n", site.URL)
+	return func() { _, _ = site.Close(), d.hls.Close() }, nil
+}
+
 // parts are what the demo's page is made of.
 func (d *demo) parts(ctx context.Context) web.Parts {
 	api := http.NewServeMux()
 	api.HandleFunc("GET /api/v1/demo", func(w http.ResponseWriter, _ *http.Request) { answer(w, http.StatusOK, d.state()) })
 	api.HandleFunc("POST /api/v1/demo/peers/{n}/{fault}", func(w http.ResponseWriter, r *http.Request) { d.serveFault(ctx, w, r) })
 	api.HandleFunc("POST /api/v1/demo/auto/{on}", d.serveAuto)
-	return web.Parts{Live: d.live, Demo: api, Events: http.HandlerFunc(d.serveEvents), State: http.HandlerFunc(d.serveState)}
+	return web.Parts{Live: d.live, HLS: d.hls, Demo: api, Events: http.HandlerFunc(d.serveEvents), State: http.HandlerFunc(d.serveState)}
 }
 
 func answer(w http.ResponseWriter, status int, v any) {

@@ -18,10 +18,22 @@ import (
 // ErrEnded says that the publisher ended the stream, and everything was played.
 var ErrEnded = errors.New("the stream has ended")
 
+// GroupSink is an output that is told what a plain writer cannot see. Calls
+// come from one goroutine, and must not wait: the player waits for them.
+type GroupSink interface {
+	io.Writer
+	// StartGroup says that the next Write begins a group; h is of its first object.
+	StartGroup(h stream.Header)
+	// Gap says that bytes are missing before the next Write, or that it goes on
+	// with another publisher's. A StartGroup may follow.
+	Gap()
+}
+
 // Player is the Observer of a viewer: it puts the stripes together and writes
 // the stream's bytes in order, from a group's start.
 type Player struct {
 	out  io.Writer
+	sink GroupSink // out, if it is one
 	wake chan struct{}
 
 	mu      sync.Mutex
@@ -35,14 +47,52 @@ type Player struct {
 	totals Totals
 }
 
-// NewPlayer returns a player that writes to out; nil: it plays into the void.
-// It starts counting now: pass it to Join at once, then Attach the session.
+// NewPlayer returns a player that writes to out, which may be a GroupSink; nil:
+// it plays into the void. It starts counting now: pass it to Join at once, then Attach the session.
 func NewPlayer(out io.Writer, buffer time.Duration) *Player {
 	if out == nil {
 		out = io.Discard
 	}
-	return &Player{out: out, play: stream.NewPlayout(stream.PlayoutConfig{Buffer: buffer, Eager: true}),
+	p := &Player{out: out, play: stream.NewPlayout(stream.PlayoutConfig{Buffer: buffer, Eager: true}),
 		view: measure.NewViewer(0), wake: make(chan struct{}, 1)}
+	if g, ok := out.(GroupSink); ok {
+		p.sink = g
+	}
+	return p
+}
+
+// Outputs is a GroupSink that writes to several; those that are GroupSinks are
+// told where groups begin. A Write fails with the first that does.
+func Outputs(all ...io.Writer) GroupSink { return outputs(all) }
+
+type outputs []io.Writer
+
+// Write implements io.Writer.
+func (o outputs) Write(b []byte) (int, error) {
+	for _, w := range o {
+		if _, err := w.Write(b); err != nil {
+			return 0, err
+		}
+	}
+	return len(b), nil
+}
+
+// StartGroup implements GroupSink.
+func (o outputs) StartGroup(h stream.Header) {
+	for _, w := range o {
+		if g, ok := w.(GroupSink); ok {
+			g.StartGroup(h)
+		}
+	}
+}
+
+// Gap implements GroupSink.
+func (o outputs) Gap() {
+	for _, w := range o {
+		if g, ok := w.(GroupSink); ok {
+			g.Gap()
+		}
+	}
 }
 
 // Attach tells the player its session, whose counts go into the report.
@@ -100,6 +150,8 @@ func (p *Player) Traced(_ time.Duration, t overlay.Trace, _ *overlay.Action) {
 func (p *Player) Run(ctx context.Context, s *Session) error {
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
+	var last stream.Header // of the object written last
+	var holes uint64       // before it
 	for {
 		p.mu.Lock()
 		o, ok := p.play.Next(s.Now())
@@ -110,9 +162,18 @@ func (p *Player) Run(ctx context.Context, s *Session) error {
 		if st := p.play.Stats(); st.Epoch == p.epoch {
 			p.view.GaveUp(st.Position)
 		}
-		ended := p.play.Ended()
+		ended, missed := p.play.Ended(), p.play.Stats().Holes
 		p.mu.Unlock()
 		if ok {
+			if p.sink != nil {
+				if last.Epoch > 0 && (o.Epoch != last.Epoch || missed != holes) {
+					p.sink.Gap()
+				}
+				if o.GroupStart() || o.Group != last.Group && o.Seq == o.GroupFirst+1 && missed == holes { // a preamble was passed over
+					p.sink.StartGroup(o.Header)
+				}
+				last, holes = o.Header, missed
+			}
 			if _, err := p.out.Write(o.Payload); err != nil {
 				return err
 			}

@@ -105,6 +105,9 @@ type StreamState struct {
 	Epoch     uint64           `json:"epoch"`
 	Position  uint64           `json:"position"`
 	Edge      uint64           `json:"edge"`
+	Received  int64            `json:"received_bytes"` // objects, repeated ones too, and control
+	Unique    int64            `json:"unique_bytes"`   // objects received for the first time
+	Sent      int64            `json:"sent_bytes"`     // objects and control
 	Slots     int              `json:"slots"`
 	Used      int              `json:"slots_used"`
 	Pressed   bool             `json:"pressed"`       // children wait behind the uplink: nobody is let in
@@ -116,7 +119,6 @@ type StreamState struct {
 	Refused   map[string]int64 `json:"refused,omitempty"`    // subscriptions, by code
 	RefusedBy map[string]int64 `json:"refused_by,omitempty"` // this peer's, by others
 	Counts    CountState       `json:"counts"`
-	Bytes     ByteState        `json:"bytes"`
 	Lately    any              `json:"lately,omitempty"`   // of a viewer: Lately
 	Measures  any              `json:"measures,omitempty"` // of a viewer: a report so far
 }
@@ -127,13 +129,6 @@ type LevelState struct {
 	Level   string  `json:"level"` // healthy, suspect, gone, starved or wary
 	Leaving bool    `json:"leaving,omitempty"`
 	RTT     float64 `json:"rtt_ms"` // when it was met
-}
-
-// ByteState are totals of one stream since the peer joined it, in bytes.
-type ByteState struct {
-	Received int64 `json:"received"` // control and repeated objects too
-	Unique   int64 `json:"unique"`   // objects, once
-	Sent     int64 `json:"sent"`     // control too
 }
 
 // CountState are totals of one stream since the peer joined it.
@@ -205,7 +200,7 @@ func (s *Session) state() StreamState {
 		st.Measures, st.Lately = m.Measures(), m.Lately()
 	}
 	t := s.Totals()
-	st.Bytes = ByteState{Received: t.Received, Unique: t.Unique, Sent: t.Sent + s.count.outCtl.Load()}
+	st.Received, st.Unique, st.Sent = t.Received, t.Unique, t.Sent+s.count.outCtl.Load()
 	if rec, ok := s.Record(); ok {
 		if h, err := holderOf(rec); err == nil {
 			st.Publisher = h.ID.String()

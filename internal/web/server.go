@@ -12,8 +12,8 @@ import (
 // Parts are what a peer has to offer over HTTP; nil: it has not. Each handler
 // gets its requests with their whole path. The page shows what is there.
 type Parts struct {
-	Live   http.Handler // GET /live.ts
-	HLS    http.Handler // GET /hls/…
+	Live   http.Handler // /live.ts
+	HLS    http.Handler // /hls/ and below
 	WHEP   http.Handler // /whep and below
 	WHIP   http.Handler // /whip and below
 	State  http.Handler // GET /api/v1/state
@@ -31,7 +31,7 @@ type part struct {
 
 func (p Parts) list() []part {
 	return []part{
-		{"live", p.Live, []string{"GET /live.ts"}, "this peer serves no MPEG-TS"},
+		{"live", p.Live, []string{"/live.ts"}, "this peer serves no MPEG-TS"},
 		{"hls", p.HLS, []string{"/hls/"}, "this peer serves no HLS"},
 		{"whep", p.WHEP, []string{"/whep", "/whep/"}, "this peer serves no WebRTC (WHEP)"},
 		{"whip", p.WHIP, []string{"/whip", "/whip/"}, "nothing can be published here (WHIP): peer publish whip:// takes a browser's camera"},
