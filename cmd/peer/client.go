@@ -141,6 +141,10 @@ func remarks(s node.StreamState) (lines []string) {
 	say(s.Standing == node.StandingStandby, "standing by for publisher %s", short(s.Publisher))
 	say(s.Standing == node.StandingFenced, "fenced off: publisher %s has begun a higher epoch", short(s.Publisher))
 	say(s.Standing == node.StandingEnded, "the publication has ended")
+	if in := s.Input; in != nil {
+		lines = append(lines, inputLine(in))
+		say(in.Warning != "", "input: %s", in.Warning)
+	}
 	say(len(s.Heirs) > 0, "standby publishers: %s", shorts(s.Heirs))
 	say(s.Pressed, "children wait behind the uplink: nobody is let in")
 	say(s.Troubles > 0, "slots given up, since children waited for long: %d times", s.Troubles)

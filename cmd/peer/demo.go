@@ -19,6 +19,7 @@ import (
 
 	"github.com/braidway/braidway/internal/media"
 	"github.com/braidway/braidway/internal/media/hls"
+	"github.com/braidway/braidway/internal/media/rtc"
 	"github.com/braidway/braidway/internal/node"
 	"github.com/braidway/braidway/internal/node/p2p"
 	"github.com/braidway/braidway/internal/web"
@@ -98,6 +99,7 @@ type demo struct {
 	began time.Time
 	live  *web.Live      // nil: there is no page
 	hls   *hls.Server    // as live
+	whep  *rtc.WHEP      // as live
 	tasks sync.WaitGroup // that find out what events cost, or play what the page asked for
 	page  demoEvents     // for the page
 	term  sync.Mutex     // held while one publisher follows another
@@ -273,7 +275,7 @@ func (d *demo) join(ctx context.Context, link stream.Link, aside string) (*demoV
 	d.made++
 	number := d.made
 	if number == 1 && d.live != nil {
-		out = node.Outputs(d.live, d.hls)
+		out = node.Outputs(d.live, d.hls, d.whep)
 	}
 	d.mu.Unlock()
 	player := node.NewPlayer(out, time.Second)

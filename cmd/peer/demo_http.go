@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/braidway/braidway/internal/media/hls"
+	"github.com/braidway/braidway/internal/media/rtc"
 	"github.com/braidway/braidway/internal/web"
 	"github.com/braidway/braidway/overlay"
 )
@@ -88,16 +89,16 @@ type demoEntry struct {
 
 // serve opens the page's address; end closes it.
 func (d *demo) serve(ctx context.Context, addr string) (end func(), err error) {
-	d.live = web.NewLive()
+	d.live, d.whep = web.NewLive(), rtc.NewWHEP(rtc.WHEPConfig{Log: d.log})
 	if d.hls, err = hls.New(hls.Config{Log: d.log}); err != nil {
 		return nil, err
 	}
 	site, err := web.Serve(web.SiteConfig{Addr: addr, Handler: web.New(d.parts(ctx)), Log: d.log})
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("%w, or off", err), d.hls.Close())
+		return nil, errors.Join(fmt.Errorf("%w, or off", err), d.hls.Close(), d.whep.Close())
 	}
 	fmt.Fprintf(os.Stderr, "watch on %s\n", site.URL)
-	return func() { _, _ = site.Close(), d.hls.Close() }, nil
+	return func() { _, _, _ = d.whep.Close(), site.Close(), d.hls.Close() }, nil
 }
 
 // parts are what the demo's page is made of.
@@ -106,7 +107,7 @@ func (d *demo) parts(ctx context.Context) web.Parts {
 	api.HandleFunc("GET /api/v1/demo", func(w http.ResponseWriter, _ *http.Request) { answer(w, http.StatusOK, d.state()) })
 	api.HandleFunc("POST /api/v1/demo/peers/{n}/{fault}", func(w http.ResponseWriter, r *http.Request) { d.serveFault(ctx, w, r) })
 	api.HandleFunc("POST /api/v1/demo/auto/{on}", d.serveAuto)
-	return web.Parts{Live: d.live, HLS: d.hls, Demo: api, Events: http.HandlerFunc(d.serveEvents), State: http.HandlerFunc(d.serveState)}
+	return web.Parts{Live: d.live, HLS: d.hls, WHEP: d.whep, Demo: api, Events: http.HandlerFunc(d.serveEvents), State: http.HandlerFunc(d.serveState)}
 }
 
 func answer(w http.ResponseWriter, status int, v any) {

@@ -14,6 +14,7 @@ import (
 
 	"github.com/braidway/braidway/internal/media"
 	"github.com/braidway/braidway/internal/media/hls"
+	"github.com/braidway/braidway/internal/media/rtc"
 	"github.com/braidway/braidway/internal/node"
 	"github.com/braidway/braidway/internal/web"
 	"github.com/spf13/cobra"
@@ -32,6 +33,7 @@ type outputs struct {
 	sinks []io.Writer
 	live  *web.Live
 	hls   *hls.Server
+	whep  *rtc.WHEP
 	node  atomic.Pointer[node.Node] // nil: it is starting
 	close []func() error            // in this order
 }
@@ -40,7 +42,7 @@ func (o *outputs) bind(cmd *cobra.Command) {
 	f := cmd.Flags()
 	o.rewindSize = 1 << 30
 	f.StringVarP(&o.file, "output", "o", "", "`FILE` to write the stream to; - is standard output")
-	f.StringVar(&o.http, "http", "", "`ADDR` to serve players on: MPEG-TS, HLS and low-latency HLS")
+	f.StringVar(&o.http, "http", "", "`ADDR` to serve players on: MPEG-TS, HLS, low-latency HLS and WebRTC (WHEP)")
 	f.StringVar(&o.cert, "tls-cert", "", "`FILE` with a certificate chain (PEM): --http then speaks HTTP/2 and HTTP/3 too")
 	f.StringVar(&o.key, "tls-key", "", "`FILE` with the certificate's key (PEM)")
 	f.DurationVar(&o.rewind, "rewind", 0, "how far back HLS players can go, 1m to 24h, kept on disk until the end (default: what is in memory, 14 s)")
@@ -94,14 +96,14 @@ func (o *outputs) open(log *slog.Logger, say io.Writer) (node.GroupSink, error) 
 		if o.hls, err = hls.New(hls.Config{Rewind: o.rewind, RewindSize: int64(o.rewindSize), RewindDir: o.rewindDir, Log: log}); err != nil {
 			return nil, err
 		}
-		o.live = web.NewLive()
-		page := web.New(web.Parts{Live: o.live, HLS: o.hls, State: o.ofNode((*node.Node).ServeState), Events: o.ofNode((*node.Node).ServeEvents)})
+		o.live, o.whep = web.NewLive(), rtc.NewWHEP(rtc.WHEPConfig{Log: log})
+		page := web.New(web.Parts{Live: o.live, HLS: o.hls, WHEP: o.whep, State: o.ofNode((*node.Node).ServeState), Events: o.ofNode((*node.Node).ServeEvents)})
 		site, err := web.Serve(web.SiteConfig{Addr: o.http, Handler: page, CertFile: o.cert, KeyFile: o.key, Log: log})
 		if err != nil {
 			return nil, errors.Join(err, o.hls.Close())
 		}
-		o.close = append(o.close, site.Close, o.hls.Close)
-		o.sinks = append(o.sinks, o.live, o.hls)
+		o.close = append(o.close, o.whep.Close, site.Close, o.hls.Close)
+		o.sinks = append(o.sinks, o.live, o.hls, o.whep)
 		fmt.Fprintf(say, "watch on %s\n", site.URL)
 	}
 	return node.Outputs(o.sinks...), nil
@@ -141,6 +143,7 @@ func (o *outputs) drain() {
 	if o.live != nil {
 		o.live.Drain()
 		o.hls.Drain()
+		o.whep.Drain()
 	}
 }
 

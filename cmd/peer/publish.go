@@ -1,13 +1,15 @@
 package main
 
+// This file answers: how does an input become a stream of this peer?
+
 import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -25,13 +27,25 @@ func publishCommand() *cobra.Command {
 	var name, linkFile, contentType, streamKey string
 	var raw, standby bool
 	var stripes int
-	var bitrate rate
+	var bitrate, maxBitrate rate
 	cmd := &cobra.Command{
 		Use:   "publish [INPUT]",
 		Short: "Publish a live stream",
-		Long: `Publishes INPUT: test: (the embedded clip, looped; the default), - (MPEG-TS on
-standard input), a .ts file, udp://host:port, srt:// and rtmp:// to listen on, or
-whatever else the installed ffmpeg reads. Prints the link, one line, as soon as others can join.
+		Long: `Publishes INPUT. Prints the link, one line, as soon as others can join.
+
+  test:                       the embedded clip, looped (the default)
+  -                           MPEG-TS on standard input
+  FILE                        a .ts file at the pace of its clock, others through ffmpeg
+  rtmp://ADDR:PORT/APP/KEY    listens for OBS, ffmpeg and other encoders; they need APP and KEY
+  srt://ADDR:PORT             listens for SRT, through the installed ffmpeg
+  udp://ADDR:PORT             MPEG-TS in datagrams, plain or in RTP; a multicast group is joined
+  rtsp://…, http://…, …       whatever else the installed ffmpeg reads
+
+An encoder may go and come back: meanwhile the stream pauses and viewers stay, then
+the same players go on. Of two encoders the second is turned away while the first
+one sends. H.264 or H.265 with AAC or Opus plays everywhere; a keyframe every 1 or
+2 seconds lets viewers start soon. docs/publishing.md has OBS step by step, lines of
+ffmpeg for each input, and what to do when something is wrong.
 
 The stream belongs to a key and a name. While one publisher has it, others with
 that key are told that it is locked. With --standby they follow it with the same
@@ -39,7 +53,7 @@ input, and go on with the group that is on when it dies, freezes or leaves; a
 publisher that comes back too late is fenced off, and stands by if it was started
 with --standby itself. Inputs should be in step, as udp:// from one encoder is;
 test: always is.`,
-		Example: "  peer publish test:\n  peer publish movie.ts --name movie --key pub.key\n  ffmpeg -re -i in.mp4 -c copy -f mpegts - | peer publish -\n  peer publish udp://127.0.0.1:5000\n  tar c . | peer publish --raw -\n" +
+		Example: "  peer publish test:\n  peer publish movie.ts --name movie --key pub.key\n  ffmpeg -re -i in.mp4 -c copy -f mpegts - | peer publish -\n  peer publish rtmp://0.0.0.0:1935/live/SECRET\n  peer publish srt://0.0.0.0:9000 --max-bitrate 20Mbps\n  peer publish udp://239.0.0.1:5000\n  tar c . | peer publish --raw -\n" +
 			"  peer publish udp://239.0.0.1:5000 --key pub.key --standby --bootstrap /ip4/192.0.2.1/udp/4001/quic-v1/p2p/12D3…",
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) > 1 {
@@ -60,15 +74,28 @@ test: always is.`,
 			case len(contentType) > stream.MaxContentType || strings.ContainsFunc(contentType, func(c rune) bool { return c < ' ' || c > '~' }):
 				return set.from.outside("content-type", strconv.Quote(contentType), fmt.Sprintf("up to %d printable ASCII characters", stream.MaxContentType))
 			}
+			if maxBitrate != 0 && maxBitrate < max(bitrate, 1000) {
+				return set.from.outside("max-bitrate", &maxBitrate, fmt.Sprintf("%v and more, or nothing for no bound", orKilobit(bitrate)))
+			}
 			if standby && streamKey == "" && set.key == "" {
 				return usagef("--standby needs the key of the stream: give --key FILE as to the other publisher, or --stream-key FILE")
 			}
-			src, err := media.Open(cmd.Context(), input, raw, cmd.InOrStdin())
+			if input == "test:" && bitrate == 0 {
+				bitrate = rate(media.ClipBitrate())
+			}
+			var pub atomic.Pointer[node.Publication]
+			watch := media.NewWatch(set.logger(), uint64(bitrate), func(n media.Notice) {
+				if p := pub.Load(); p != nil {
+					p.NoteInput(n.Kind, n.Peer, n.Text)
+				}
+			})
+			src, err := media.Open(cmd.Context(), input, raw, cmd.InOrStdin(), watch)
 			if err != nil {
 				return err
 			}
 			defer func() { _ = src.Close() }()
-			cfg := node.PublishConfig{Name: name, Stripes: stripes, ContentType: contentType, Bitrate: uint64(bitrate), Align: media.PacketSize, Standby: standby}
+			cfg := node.PublishConfig{Name: name, Stripes: stripes, ContentType: contentType, Bitrate: uint64(bitrate), Align: media.PacketSize, Standby: standby,
+				Input: func() node.InputState { return inputState(input, watch) }}
 			r, err := set.open(cmd, func(n *node.Config) error {
 				switch {
 				case streamKey != "":
@@ -90,11 +117,11 @@ test: always is.`,
 			if contentType == "" && !raw {
 				cfg.ContentType = "video/mp2t"
 			}
-			if input == "test:" && bitrate == 0 {
-				cfg.Bitrate = media.ClipBitrate()
-			}
 			in := newFeed(src)
-			err = publish(r, cfg, in, raw, linkFile)
+			err = publish(r, cfg, in, linkFile, func(p *node.Publication) *media.Intake {
+				pub.Store(p)
+				return media.NewIntake(p, media.IntakeConfig{Raw: raw, Live: media.Live(input), MaxBitrate: uint64(maxBitrate), Watch: watch})
+			})
 			err = errors.Join(err, r.leave()) // the stream goes on until a standby has it
 			in.stop()
 			return err
@@ -106,6 +133,7 @@ test: always is.`,
 	f.BoolVar(&raw, "raw", false, "INPUT is not MPEG-TS: any bytes, in groups of a second")
 	f.StringVar(&contentType, "content-type", "", "media type (default video/mp2t)")
 	f.Var(&bitrate, "bitrate", "bitrate of INPUT, as 4Mbps, for the first guess of slots (default: measured)")
+	f.Var(&maxBitrate, "max-bitrate", "let no more of INPUT through, as 20Mbps: what is over it is left out up to a later keyframe (default: no bound)")
 	f.IntVar(&stripes, "stripes", 4, "stripes (k), 1 to 16")
 	f.BoolVar(&standby, "standby", false, "stand by while another publisher has the stream, and take over from it")
 	f.StringVar(&streamKey, "stream-key", "", "`FILE` of the stream's key; made when missing (default: --key)")
@@ -129,11 +157,11 @@ func newFeed(src media.Source) *feed {
 	return f
 }
 
-func (f *feed) start(w io.Writer) {
+func (f *feed) start(in *media.Intake) {
 	f.begun = true
 	go func() {
 		defer close(f.done)
-		f.err = media.Copy(f.ctx, w, f.src)
+		f.err = in.Copy(f.ctx, f.src)
 	}()
 }
 
@@ -145,7 +173,7 @@ func (f *feed) stop() {
 }
 
 // publish runs until the input ends, another publisher takes over, or the peer is to leave.
-func publish(r *running, cfg node.PublishConfig, in *feed, raw bool, linkFile string) error {
+func publish(r *running, cfg node.PublishConfig, in *feed, linkFile string, intake func(*node.Publication) *media.Intake) error {
 	p, err := r.Publish(r.ctx, cfg)
 	if err != nil {
 		return err
@@ -162,10 +190,7 @@ func publish(r *running, cfg node.PublishConfig, in *feed, raw bool, linkFile st
 	}
 	fmt.Println(link)
 	r.begun.Store(true)
-	var cut io.WriteCloser = media.NewCutter(p)
-	if raw {
-		cut = media.NewRawCutter(p)
-	}
+	cut := intake(p)
 	in.start(cut)
 	select {
 	case <-r.ctx.Done():

@@ -28,6 +28,11 @@ const (
 	probePackets = 5
 	// maxHeld bounds the packets held back while tables are going by.
 	maxHeld = 64
+	// farKey is how far apart keyframes are that are worth a warning, blindGroup how
+	// far until a group begins without one, 90 kHz: a newcomer starts at the begin
+	// of a group, which has to be in the windows of its parents (20 s).
+	farKey     = 5 * 90000
+	blindGroup = 15 * 90000
 	// audioGroup is the length of groups where there is no video, 90 kHz.
 	audioGroup = 90000
 )
@@ -48,9 +53,16 @@ type Cutter struct {
 	known bool // main, kind and video are
 	pts   uint64
 	cut   bool
-	flags bool // the stream uses random-access indicators
+	flags bool   // the stream uses random-access indicators
+	key   uint64 // DTS where the last group of video began
+	keyed bool   // there was one, or a first frame
+	far   bool   // it was told that keyframes are far apart
 	// Lost counts how often the sync byte was not where it had to be.
 	Lost int
+	// Blind counts groups that begin without a keyframe, since none came for 15 s.
+	Blind int
+	// Watch hears of keyframes that are missing; nil: nobody does.
+	Watch *Watch
 }
 
 // NewCutter returns a cutter in front of out.
@@ -172,7 +184,7 @@ func (c *Cutter) packet(b []byte) error {
 func (c *Cutter) random(p packet) bool {
 	if c.video {
 		c.flags = c.flags || p.random
-		return p.random || !c.flags && keyframe(c.kind, p.payload)
+		return c.due(p, p.random || !c.flags && keyframe(c.kind, p.payload))
 	}
 	at, _ := stamps(p.payload)
 	if at < 0 {
@@ -183,6 +195,31 @@ func (c *Cutter) random(p packet) bool {
 		return false
 	}
 	c.pts, c.cut = pts, true
+	return true
+}
+
+// due reports whether a group of video begins at packet p, which is a keyframe or
+// not: some encoders refresh the picture bit by bit and never send one.
+func (c *Cutter) due(p packet, key bool) bool {
+	dts, _, ok := dtsOf(p)
+	if !ok {
+		return key
+	}
+	d := behind(dts, c.key)
+	if key || !c.keyed || d < 0 || d > 2*blindGroup { // a jump tells nothing
+		c.key, c.keyed, c.far = dts, true, c.far && !key
+		return key
+	}
+	if d >= farKey && !c.far {
+		c.far = true
+		c.Watch.Warn(NoticeGroups, "no keyframe for %d s: viewers can only start at one; set the encoder's keyframe interval to 1 or 2 s", farKey/90000)
+	}
+	if d < blindGroup {
+		return false
+	}
+	c.key = dts
+	c.Blind++
+	c.Watch.Warn(NoticeGroups, "no keyframe for %d s: a group begins without one, and viewers who start there see a broken picture, or none; set the encoder's keyframe interval to 1 or 2 s", blindGroup/90000)
 	return true
 }
 

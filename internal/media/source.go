@@ -9,7 +9,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"os"
 	"os/exec"
 	"strings"
@@ -21,6 +20,9 @@ type Chunk struct {
 	Due  time.Duration // since the first chunk; negative: as it comes
 	Span time.Duration // how long Data lasts, where known: it is due evenly over that time
 	Data []byte
+	// Fresh says that an encoder begins with this chunk: it may have its own
+	// timestamps and counters.
+	Fresh bool
 }
 
 // Source gives the input piece by piece.
@@ -39,18 +41,27 @@ func ClipBitrate() uint64 { return uint64(float64(len(clip)) * 8 / clipLength.Se
 // clipLength is 512 frames of 40 ms, 960 AAC frames of 1024 samples at 48 kHz.
 const clipLength = 20480 * time.Millisecond
 
-// Open opens an input: "test:", "-", a file, "udp://host:port", or whatever
-// the installed ffmpeg reads. raw: it is not MPEG-TS, and a file is not paced.
-func Open(ctx context.Context, input string, raw bool, stdin io.Reader) (Source, error) {
+// Live reports whether an input is one that encoders push into or that may come
+// back by itself: a URL. Files and pipes pass byte for byte, live inputs only
+// until the encoder comes back (see Splicer).
+func Live(input string) bool { return strings.Contains(input, "://") }
+
+// Open opens an input: "test:", "-", a file, "udp://host:port", "rtmp://addr/app/key"
+// to listen on, or whatever the installed ffmpeg reads ("srt://addr" listens). raw:
+// it is not MPEG-TS, and a file is not paced. watch hears how it stands; nil:
+// nobody does.
+func Open(ctx context.Context, input string, raw bool, stdin io.Reader, watch *Watch) (Source, error) {
 	switch {
 	case input == "" || input == "test:":
 		return NewTestSourceAt(time.Now()), nil
 	case input == "-":
 		return newReaderSource(io.NopCloser(stdin)), nil
 	case strings.HasPrefix(input, "udp://"):
-		return openUDP(strings.TrimPrefix(input, "udp://"))
-	case strings.Contains(input, "://"):
-		return openFFmpeg(ctx, input)
+		return openUDP(input, watch)
+	case strings.HasPrefix(input, "rtmp://"):
+		return openRTMP(input, watch)
+	case Live(input):
+		return openChild(input, watch)
 	}
 	f, err := os.Open(input)
 	if err != nil {
@@ -68,7 +79,7 @@ func Open(ctx context.Context, input string, raw bool, stdin io.Reader) (Source,
 		return nil, errors.Join(fmt.Errorf("input %s: %w", input, err), f.Close())
 	case !looksLikeTS(head[:n]):
 		_ = f.Close()
-		return openOther(ctx, input)
+		return openOther(ctx, input, watch)
 	}
 	if _, err := f.Seek(0, io.SeekStart); err != nil {
 		return nil, errors.Join(err, f.Close())
@@ -88,11 +99,11 @@ func looksLikeTS(b []byte) bool {
 
 // openOther opens a file that is not MPEG-TS with ffmpeg, and waits until that
 // is known to go well: nothing is to be started for a file that nobody reads.
-func openOther(ctx context.Context, input string) (Source, error) {
+func openOther(ctx context.Context, input string, watch *Watch) (Source, error) {
 	if _, err := exec.LookPath("ffmpeg"); err != nil {
 		return nil, fmt.Errorf("input %s: %w", input, ErrNotTS)
 	}
-	src, err := openFFmpeg(ctx, input)
+	src, err := openChild(input, watch)
 	if err != nil {
 		return nil, err
 	}
@@ -357,29 +368,12 @@ func (s *readerSource) Close() error {
 	return s.r.Close()
 }
 
-// openUDP listens for datagrams, unicast or multicast.
-func openUDP(hostport string) (Source, error) {
-	hostport, _, _ = strings.Cut(strings.TrimPrefix(hostport, "@"), "?")
-	addr, err := net.ResolveUDPAddr("udp", hostport)
-	if err != nil {
-		return nil, fmt.Errorf("input udp://%s: %w; give udp://host:port", hostport, err)
-	}
-	var conn *net.UDPConn
-	if addr.IP != nil && addr.IP.IsMulticast() {
-		conn, err = net.ListenMulticastUDP("udp", nil, addr)
-	} else {
-		conn, err = net.ListenUDP("udp", addr)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("input udp://%s: %w", hostport, err)
-	}
-	_ = conn.SetReadBuffer(4 << 20)
-	return newReaderSource(conn), nil
-}
-
 // smooth is the pace at which a chunk is written: a frame at once would keep
 // the stripes silent until the next.
 const smooth = 20 * time.Millisecond
+
+// beginner is a writer that is to know where an encoder begins.
+type beginner interface{ Begin() error }
 
 // Copy writes a source to w when each chunk is due, until its end or the end of ctx.
 func Copy(ctx context.Context, w io.Writer, src Source) error {
@@ -391,6 +385,11 @@ func Copy(ctx context.Context, w io.Writer, src Source) error {
 		}
 		if err != nil {
 			return err
+		}
+		if b, ok := w.(beginner); ok && c.Fresh {
+			if err := b.Begin(); err != nil {
+				return err
+			}
 		}
 		for due, rest := c.Due, c.Data; len(rest) > 0; due += smooth {
 			if wait := due - time.Since(began); due >= 0 && wait > 0 {

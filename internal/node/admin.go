@@ -228,6 +228,9 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 				gauge(descStanding, one(name == standing), id, name)
 			}
 			gauge(descHeirs, float64(len(heirs)), id)
+			if in := s.pub.input(); in != nil {
+				collectInput(ch, id, in)
+			}
 		}
 		snap, ok := s.inside()
 		gauge(descStarted, one(snap.Started), id)

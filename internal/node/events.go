@@ -30,10 +30,11 @@ const (
 	eventPressed  = "pressed"   // children wait behind the uplink: nobody is let in
 	eventShrink   = "shrink"    // that lasted: slots were given up, Seq are left
 	eventSlots    = "slots"     // there is room for Seq children now
+	// eventInput is in input.go.
 )
 
 var runtimeEvents = []string{eventRefused, eventGoAway, eventEpoch, eventDrain, eventDrained, eventLocked, eventStandby, eventHeir,
-	eventHeirGone, eventRelease, eventTakeover, eventFenced, eventPressed, eventShrink, eventSlots}
+	eventHeirGone, eventRelease, eventTakeover, eventFenced, eventPressed, eventShrink, eventSlots, eventInput}
 
 // TraceEvent is one event of the admin API's event stream.
 type TraceEvent struct {
@@ -46,6 +47,7 @@ type TraceEvent struct {
 	Epoch  uint64    `json:"epoch"`
 	Seq    uint64    `json:"seq"`
 	WaitMS float64   `json:"wait_ms"`
+	Text   string    `json:"text,omitempty"`
 }
 
 func milliseconds(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }

@@ -30,6 +30,9 @@ type PublishConfig struct {
 	// Standby follows another publisher of the stream, where there is one, and
 	// takes over when that is gone. Without it, another publisher is a *LockedError.
 	Standby bool
+	// Input says how what feeds the publication stands; nil: it is not known. It is
+	// called by the admin API.
+	Input func() InputState
 }
 
 // Publication is a stream that this node publishes, or stands by to publish.

@@ -121,6 +121,7 @@ type StreamState struct {
 	Counts    CountState       `json:"counts"`
 	Lately    any              `json:"lately,omitempty"`   // of a viewer: Lately
 	Measures  any              `json:"measures,omitempty"` // of a viewer: a report so far
+	Input     *InputState      `json:"input,omitempty"`    // of this publisher
 }
 
 // LevelState is how one neighbour stands.
@@ -209,6 +210,7 @@ func (s *Session) state() StreamState {
 	if s.pub != nil {
 		st.Standing, st.Heirs = s.pub.standing()
 		st.Standby = st.Standing == StandingStandby
+		st.Input = s.pub.input()
 	}
 	snap, ok := s.inside()
 	if !snap.Started {

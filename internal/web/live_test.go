@@ -10,7 +10,6 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
-	"strings"
 	"testing"
 	"time"
 
@@ -164,14 +163,5 @@ func waitClients(t *testing.T, l *Live, n int) {
 		if time.Now().After(deadline) {
 			t.Fatalf("%d clients, want %d", have, n)
 		}
-	}
-}
-
-func TestThePageNamesTheStream(t *testing.T) {
-	srv := httptest.NewServer(New(Parts{Live: NewLive()}))
-	defer srv.Close()
-	b, _ := io.ReadAll(get(t, srv.URL+"/").Body)
-	if !strings.Contains(string(b), "/live.ts") || !strings.Contains(string(b), "/hls/live.m3u8") {
-		t.Errorf("the page says %s", b)
 	}
 }

@@ -42,7 +42,8 @@ func (p Parts) list() []part {
 }
 
 // New returns the handler of everything: the page at / and what parts has.
-// Requests that change anything are refused when another site's page sends them.
+// Requests that change anything are refused when another site's page sends them,
+// but for those to watch.
 func New(parts Parts) http.Handler {
 	if parts.Demo != nil {
 		parts.Demo = local(parts.Demo)
@@ -64,7 +65,11 @@ func New(parts Parts) http.Handler {
 	mux.Handle("GET /{$}", page)
 	mux.Handle("GET /assets/", page)
 	mux.Handle("/", absent("there is no such page here; the stream is at /"))
-	return headers(http.NewCrossOriginProtection().Handler(mux))
+	guard := http.NewCrossOriginProtection()
+	// Players of other sites may watch, over WebRTC as over HLS; who may is the handler's affair.
+	guard.AddInsecureBypassPattern("/whep")
+	guard.AddInsecureBypassPattern("/whep/")
+	return headers(guard.Handler(mux))
 }
 
 func absent(why string) http.Handler {

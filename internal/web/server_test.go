@@ -66,7 +66,7 @@ func TestPartsAreWhereThePathsSayAndAbsentOnesSayWhatToDo(t *testing.T) {
 }
 
 func TestAnotherSitesPageCanChangeNothing(t *testing.T) {
-	h := New(Parts{Demo: named("demo"), State: named("state")})
+	h := New(Parts{Demo: named("demo"), State: named("state"), WHEP: named("whep"), WHIP: named("whip")})
 	const kill = "/api/v1/demo/peers/3/kill"
 	for name, c := range map[string]struct {
 		method, url string
@@ -80,6 +80,8 @@ func TestAnotherSitesPageCanChangeNothing(t *testing.T) {
 		"another site":                          {"POST", "http://127.0.0.1:8080" + kill, []string{"Origin", "https://example.org", "Sec-Fetch-Site", "cross-site"}, 403},
 		"another site, an old browser":          {"POST", "http://127.0.0.1:8080" + kill, []string{"Origin", "https://example.org"}, 403},
 		"another site that renamed its address": {"POST", "http://example.org:8080" + kill, []string{"Origin", "http://example.org:8080", "Sec-Fetch-Site", "same-origin"}, 403},
+		"another site's player":                 {"POST", "http://127.0.0.1:8080/whep", []string{"Origin", "https://example.org", "Sec-Fetch-Site", "cross-site"}, 200},
+		"another site's camera":                 {"POST", "http://127.0.0.1:8080/whip", []string{"Origin", "https://example.org", "Sec-Fetch-Site", "cross-site"}, 403},
 		"reading under another name":            {"GET", "http://example.org:8080/api/v1/state", nil, 200},
 	} {
 		if res := ask(h, c.method, c.url, c.header...); res.StatusCode != c.status {

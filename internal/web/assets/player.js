@@ -122,6 +122,7 @@ export class Player {
     if (run !== this.run) return;
     if (!res.ok) throw new Error(body.trim());
     this.session = res.headers.get('Location');
+    this.sound = res.headers.get('Braidway-Audio') ?? '';
     await pc.setRemoteDescription({ type: 'answer', sdp: body });
     if (run !== this.run) return;
     this.video.srcObject = stream;
@@ -216,6 +217,7 @@ export class Player {
     if (!this.way) return '';
     const name = NAMES[this.way];
     if (!this.seen) return `${name}, not yet.`;
+    if (this.way === 'whep' && this.sound.startsWith('not sent')) return `${name}, without sound (${this.sound.slice(10)}).`;
     return this.want === 'auto' && this.parts.length > 1 ? `${name}, chosen by itself.` : `${name}.`;
   }
 }
