@@ -8,8 +8,9 @@ const NAMES = { hls: 'LL-HLS', whep: 'WebRTC' };
 
 const FIRST_PICTURE = 12000; // ms that a way gets for its first picture
 const QUIET = 6000; // ms without a new picture after which a way has failed
+const FAR = 12; // s behind live from which on playing jumps ahead
 const REST = 1500; // ms before the next try
-const LISTED = 40; // ms: shorter times between pictures are not remembered
+const LISTED = 60; // ms: shorter times between pictures are not remembered
 
 // Player plays in video by what parts has. say(text) covers the picture, '' when
 // there is one; changed() is called when the way changes.
@@ -53,8 +54,9 @@ export class Player {
   stop() {
     this.run++;
     this.hls?.destroy();
-    this.pc?.close();
-    if (this.session) fetch(this.session, { method: 'DELETE', keepalive: true }).catch(() => {});
+    const pc = this.pc;
+    if (this.session) fetch(this.session, { method: 'DELETE', keepalive: true }).catch(() => {}).finally(() => pc?.close());
+    else pc?.close();
     this.hls = this.pc = this.session = null;
     this.video.srcObject = null;
     this.video.removeAttribute('src');
@@ -93,7 +95,7 @@ export class Player {
       this.play();
       return;
     }
-    const hls = this.hls = new Hls({ lowLatencyMode: true, enableWorker: false, maxLiveSyncPlaybackRate: 1.08, liveMaxLatencyDurationCount: 8, backBufferLength: 20 });
+    const hls = this.hls = new Hls({ lowLatencyMode: true, enableWorker: false, maxLiveSyncPlaybackRate: 1.08, backBufferLength: 20 });
     let mended = 0;
     hls.on(Hls.Events.ERROR, (_, data) => {
       if (!data.fatal || run !== this.run) return;
@@ -135,30 +137,32 @@ export class Player {
 
   // watchPictures measures the time between pictures on the screen.
   watchPictures() {
-    const step = () => {
-      const now = performance.now();
-      this.pictured(now);
+    const step = (_, picture) => {
+      this.pictured(picture.presentationTime, picture.presentedFrames);
       this.video.requestVideoFrameCallback(step);
     };
     if (this.video.requestVideoFrameCallback) this.video.requestVideoFrameCallback(step);
-    else this.video.addEventListener('timeupdate', () => this.pictured(performance.now()));
+    else this.video.addEventListener('timeupdate', () => this.pictured(performance.now(), 0));
   }
 
-  pictured(now) {
+  // pictured: a picture was shown at a time of performance.now, the count-th;
+  // this script may have missed others between.
+  pictured(at, count) {
     if (!this.seen) {
-      this.seen = now;
+      this.seen = at;
       this.say('');
       this.changed();
     }
     // The first second of a way is starting, and a picture that nobody looks at is not drawn.
-    if (this.last && now - this.seen > 1000 && !this.video.seeking && !document.hidden) {
-      const gap = now - this.last;
-      if (gap > LISTED) this.gaps.push([now, gap]);
+    if (this.last && at - this.seen > 1000 && !this.video.seeking && !document.hidden) {
+      const gap = (at - this.last) / Math.max(1, count - this.count);
+      if (gap > LISTED) this.gaps.push([at, gap]);
       if (this.gaps.length > 2000) this.gaps.splice(0, 1000);
       this.longest = Math.max(this.longest, gap);
-      this.settled ||= now;
+      this.settled ||= at;
     }
-    this.last = document.hidden || this.video.paused ? 0 : now;
+    this.last = document.hidden || this.video.paused ? 0 : at;
+    this.count = count;
   }
 
   // stopBetween is the longest time without a new picture between two times of
@@ -173,6 +177,8 @@ export class Player {
   check() {
     if (!this.way || document.hidden || this.video.paused && this.seen) return;
     const now = performance.now();
+    // Whoever slept, or was paused, comes back to what is live now.
+    if (this.hls && this.hls.latency > FAR && this.hls.liveSyncPosition && !this.video.paused) this.video.currentTime = this.hls.liveSyncPosition;
     if (this.video.ended) this.say('The stream has ended.');
     else if (!this.seen && now - this.began > FIRST_PICTURE) this.failed(this.run, this.why || 'no picture came');
     else if (this.seen && this.last && now - this.last > QUIET) this.failed(this.run, `no picture for ${QUIET / 1000} s`);
