@@ -274,7 +274,9 @@ func (d *demo) join(ctx context.Context, link stream.Link, aside string) (*demoV
 	d.mu.Lock()
 	d.made++
 	number := d.made
-	if number == 1 && d.live != nil {
+	// The last of the first viewers is a viewer as others are; the first has the
+	// publisher to itself.
+	if number == d.peers-1 && d.live != nil {
 		out = node.Outputs(d.live, d.hls, d.whep)
 	}
 	d.mu.Unlock()

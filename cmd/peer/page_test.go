@@ -7,13 +7,12 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"os"
 	"os/exec"
-	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -255,11 +254,9 @@ func (p *tab) killByClick() (name string) {
 	return name
 }
 
-// limitStall is the longest time for which the picture may stand still, ms.
-const limitStall = 250
-
-func TestThePagePlaysOnWhileRelaysAreKilledByClick(t *testing.T) {
-	url := startDemo(t, "--peers", "6")
+// pageOfDemo starts a demo and opens its page, which plays.
+func pageOfDemo(t *testing.T, peers int) (p *tab, url string) {
+	url = startDemo(t, "--peers", strconv.Itoa(peers))
 	testnet.WaitFor(t, "a stream for the page", 40*time.Second, func() bool {
 		res, err := http.Get(url + "hls/multi.m3u8") //nolint:noctx // the demo of this test
 		if err != nil {
@@ -268,8 +265,16 @@ func TestThePagePlaysOnWhileRelaysAreKilledByClick(t *testing.T) {
 		_ = res.Body.Close()
 		return res.StatusCode == http.StatusOK
 	})
-	p := openTab(t, url)
+	p = openTab(t, url)
 	p.wait("the first picture", `document.getElementById('video').currentTime > 1 && document.getElementById('cover').textContent === ''`, 40*time.Second)
+	return p, url
+}
+
+// limitStall is the longest time for which the picture may stand still, ms.
+const limitStall = 250
+
+func TestThePagePlaysOnWhileRelaysAreKilledByClick(t *testing.T) {
+	p, url := pageOfDemo(t, 6)
 	t.Log(value[string](p, weighPage))
 	if other := value[[]string](p, `performance.getEntriesByType('resource').map((e) => e.name).filter((u) => !u.startsWith(location.origin + '/') && !u.startsWith('blob:'))`); len(other) > 0 {
 		t.Errorf("requests to others: %q", other)
@@ -321,7 +326,6 @@ func TestThePagePlaysOnWhileRelaysAreKilledByClick(t *testing.T) {
 	if said := p.said(); len(said) > 0 {
 		t.Errorf("the console says %q", said)
 	}
-	p.shoot()
 }
 
 // worstGap is the longest gap that a fault cost the page's viewer, ms.
@@ -361,21 +365,3 @@ const weighPage = `(() => {
 	const paint = performance.getEntriesByName('first-contentful-paint')[0];
 	return 'page: ' + files.length + ' requests, ' + Math.round(files.reduce((n, e) => n + e.transferSize, 0) / 1000) + ' kB, first paint after ' + Math.round(paint ? paint.startTime : -1) + ' ms';
 })()`
-
-// shoot writes a picture of the page for the README where BRAIDWAY_PAGE_PNG says.
-func (p *tab) shoot() {
-	file := os.Getenv("BRAIDWAY_PAGE_PNG")
-	if file == "" {
-		return
-	}
-	p.wait("the map", `document.querySelectorAll('.edge.mine').length > 2`, 10*time.Second)
-	p.do(chromedp.Evaluate[chromedp.Void](`window.scrollTo(0, 0)`))
-	b, err := chromedp.Run(p.ctx, chromedp.CaptureScreenshot())
-	if err == nil {
-		err = errors.Join(os.MkdirAll(filepath.Dir(file), 0o755), os.WriteFile(file, b, 0o644))
-	}
-	if err != nil {
-		p.t.Fatal(err)
-	}
-	p.t.Logf("%s: %d bytes", file, len(b))
-}

@@ -1,11 +1,11 @@
 // This file answers: how went the last two minutes?
-import { ask, el, seconds } from './api.js';
+import { el, seconds } from './api.js';
 
 const SPAN = 120; // seconds that are shown
 
 // measures, each from one second's samples; null: not known.
 const MEASURES = [
-  { key: 'buffer', name: 'Buffer', unit: 's', shows: (v) => `${v.toFixed(1)} s`, least: 2, hint: 'what the player has and has not shown' },
+  { key: 'buffer', name: 'Buffer', unit: 's', shows: (v) => seconds(v * 1000), least: 2, hint: 'what the player has and has not shown' },
   { key: 'latency', name: 'Age of objects', unit: 'ms', shows: seconds, least: 200, hint: 'from the publisher to this peer' },
   { key: 'gap', name: 'Gap', unit: 'ms', shows: (v) => (v < 40 ? '< 40 ms' : seconds(v)), least: 300, hint: 'longest time without progress in a second' },
   { key: 'redundancy', name: 'Redundancy', unit: '%', shows: (v) => `${v.toFixed(1)} %`, least: 5, hint: 'bytes beyond one copy of the stream, over 10 s' },
@@ -106,5 +106,3 @@ export class Sampler {
     };
   }
 }
-
-export const state = () => ask('/api/v1/state');

@@ -104,7 +104,7 @@ export function showFaults(demo, stopped) {
     const stop = stopped(last);
     if (stop !== null) facts.push(fact('Your picture stopped for', stop < 250 ? 'no time' : seconds(stop), stop < 250));
     facts.push(fact('Longest gap of a viewer', gone(last.cost.gap_ms)), fact('Parents replaced', String(last.cost.switches)),
-      fact('Objects lost', String(last.cost.missed), last.cost.missed === 0), fact('Viewers touched', String(last.cost.viewers)));
+      fact('Objects lost', String(last.cost.missed), last.cost.missed === 0));
   }
   const key = `${last.id}|${what}|${!!last.cost}`;
   const box = $('last');

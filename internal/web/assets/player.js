@@ -8,7 +8,7 @@ const NAMES = { hls: 'LL-HLS', whep: 'WebRTC' };
 
 const FIRST_PICTURE = 12000; // ms that a way gets for its first picture
 const QUIET = 6000; // ms without a new picture after which a way has failed
-const FAR = 12; // s behind live from which on playing jumps ahead
+const FAR = 6; // s behind live from which on playing jumps ahead
 const REST = 1500; // ms before the next try
 const LISTED = 60; // ms: shorter times between pictures are not remembered
 
