@@ -22,6 +22,7 @@ import (
 	"github.com/chromedp/chromedp"
 
 	"github.com/braidway/braidway/internal/testnet"
+	"github.com/braidway/braidway/measure"
 )
 
 // tab is a page in a headless Chromium.
@@ -246,7 +247,7 @@ func (p *tab) killByClick() (name string) {
 	p.wait("a relay on the way here", `!document.getElementById('kill-mine').disabled`, 20*time.Second)
 	before := value[string](p, `document.getElementById('deed-note').textContent = '', document.getElementById('last').dataset.key ?? ''`)
 	p.do(chromedp.Click(chromedp.ID("kill-mine")))
-	p.wait("what the click did", `/is cut off/.test(document.getElementById('deed-note').textContent)`, 5*time.Second)
+	p.wait("what the click did", `/is cut off/.test(document.getElementById('deed-note').textContent)`, 10*time.Second)
 	name = strings.Fields(value[string](p, `document.getElementById('deed-note').textContent`))[0]
 	p.wait("the death on the map", fmt.Sprintf(`!!document.querySelector('.node.gone[data-peer="%s"]')`, name), 5*time.Second)
 	p.wait("other ways on the map", fmt.Sprintf(`!document.querySelector('.node.way[data-peer="%s"]')`, name), 15*time.Second)
@@ -272,6 +273,9 @@ func pageOfDemo(t *testing.T, peers int) (p *tab, url string) {
 
 // limitStall is the longest time for which the picture may stand still, ms.
 const limitStall = 250
+
+// holdBack is how far behind the last part HLS players stay at least, ms.
+const holdBack = 1000
 
 func TestThePagePlaysOnWhileRelaysAreKilledByClick(t *testing.T) {
 	p, url := pageOfDemo(t, 6)
@@ -305,15 +309,19 @@ func TestThePagePlaysOnWhileRelaysAreKilledByClick(t *testing.T) {
 		}
 		stood := machine.take()
 		t.Logf("%s: %.0f s, longest stop %.0f ms, of the picture %.0f ms; this machine stood still for up to %v", name, w.Played, w.Stall, w.Freeze, stood)
-		limit := limitStall + millis(stood)
-		if w.Stall > limit {
-			t.Errorf("%s: currentTime stood still for %.0f ms, limit %.0f", name, w.Stall, limit)
+		// How far the trees of a starved machine leave objects behind is the
+		// affair of other tests. Here the page must not stop while they come: with
+		// HLS its buffer outlasts short gaps, WebRTC has hardly any. There
+		// currentTime goes on without pictures, so that they are asked; with HLS a
+		// starved machine leaves pictures out while time and sound go on.
+		gap, still := gapOf(t, url), w.Freeze
+		limit := limitStall + millis(stood) + gap
+		if mode == "hls" {
+			still, limit = w.Stall, limitStall+millis(stood)+max(0, gap-holdBack)
 		}
-		if mode == "whep" { // it has hardly a buffer: a gap on the way is seen
-			limit += worstGap(demoOf(t, url))
-		}
-		if w.Freeze > limit {
-			t.Errorf("%s: the picture stood still for %.0f ms, limit %.0f", name, w.Freeze, limit)
+		t.Logf("%s: stood still for %.0f ms, limit %.0f: the peer's longest gap is %.0f ms", name, still, limit, gap)
+		if still > limit {
+			t.Errorf("%s: it stood still for %.0f ms, limit %.0f", name, still, limit)
 		}
 		if w.Moved == 0 {
 			t.Errorf("%s: no line on the map has moved", name)
@@ -328,14 +336,22 @@ func TestThePagePlaysOnWhileRelaysAreKilledByClick(t *testing.T) {
 	}
 }
 
-// worstGap is the longest gap that a fault cost the page's viewer, ms.
-func worstGap(d demoState) (ms float64) {
-	for _, e := range d.Log {
-		if e.Cost != nil && e.Cost.Watched != nil {
-			ms = max(ms, *e.Cost.Watched)
-		}
+// gapOf is the longest time for which the page's peer got no further, ms.
+func gapOf(t *testing.T, url string) float64 {
+	res, err := http.Get(url + "api/v1/state") //nolint:noctx // the demo of this test
+	if err != nil {
+		t.Fatal(err)
 	}
-	return ms
+	defer func() { _ = res.Body.Close() }()
+	var st struct {
+		Streams []struct {
+			Measures measure.Report `json:"measures"`
+		} `json:"streams"`
+	}
+	if err := json.NewDecoder(res.Body).Decode(&st); err != nil || len(st.Streams) != 1 || st.Streams[0].Measures.MaxGapMS == nil {
+		t.Fatalf("no gap in %+v: %v", st, err)
+	}
+	return *st.Streams[0].Measures.MaxGapMS
 }
 
 // usable tries the page with the keyboard, and on a phone.

@@ -36,7 +36,7 @@ function show() {
     $('auto').hidden = !now.demo.every_ms;
     $('auto').setAttribute('aria-pressed', String(now.demo.paused));
     $('auto').textContent = now.demo.paused ? 'Resume automatic faults' : 'Pause automatic faults';
-    $('kill-mine').disabled = !mine();
+    $('kill-mine').disabled = !mine().length;
   }
 }
 
@@ -46,11 +46,11 @@ function legend(stripes) {
   list.replaceChildren(...Array.from({ length: stripes }, (_, i) => el('li', { className: `s${i % 8}` }, el('i'), `${i + 1}`)), el('li', { className: 'dashed' }, el('i'), 'standby'));
 }
 
-// mine is the relay that brings most stripes here and may be struck.
+// mine are the relays on the way here that may be struck, first what brings most.
 function mine() {
   const free = now.demo.peers.filter((p) => p.alive && !p.refused && p.role === 'viewer' && now.model.carries.has(p.id));
   const brings = (p) => now.model.carries.get(p.id).length;
-  return free.sort((a, b) => brings(b) - brings(a) || b.children - a.children)[0];
+  return free.sort((a, b) => brings(b) - brings(a) || b.children - a.children);
 }
 
 async function learnDemo() {
@@ -101,9 +101,8 @@ if (player) {
 if (parts.has('state')) every(1000, learnState);
 if (parts.has('demo')) {
   every(1000, learnDemo);
-  $('kill-mine').addEventListener('click', () => {
-    const victim = mine();
-    if (victim) strike(victim.name, 'kill');
+  $('kill-mine').addEventListener('click', async () => {
+    for (const victim of mine()) if (await strike(victim.name, 'kill')) return; // it may have died meanwhile
   });
   $('auto').addEventListener('click', async () => {
     $('deed-note').textContent = await act(`/api/v1/demo/auto/${now.demo.paused ? 'on' : 'off'}`);

@@ -14,10 +14,12 @@ function buttons(peer) {
   }, fault[0].toUpperCase() + fault.slice(1))));
 }
 
-// strike does something to a peer, and says where that is refused.
+// strike does something to a peer, says where that is refused, and returns
+// whether it was done.
 export async function strike(name, fault) {
   const why = await act(`/api/v1/demo/peers/${encodeURIComponent(name)}/${fault}`);
   $('deed-note').textContent = why || { kill: `${name} is cut off.`, freeze: `${name} stands still for six seconds.`, drain: `${name} hands its children over and leaves.` }[fault];
+  return !why;
 }
 
 // relation is what a peer is for this viewer.
