@@ -4,9 +4,10 @@ LINT := bin/golangci-lint-$(GOLANGCI_VERSION)
 ARGS ?=
 FUZZTIME ?= 30s
 SOAK ?= 10m
+CROWD ?= 30s
 
 .DEFAULT_GOAL := help
-.PHONY: build demo test test-real test-virtual lint fmt bench fuzz chaos soak sim tune picture clean help
+.PHONY: build demo test test-real test-virtual lint fmt bench fuzz latency crowd chaos soak sim tune picture clean help
 
 help: ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
@@ -54,6 +55,12 @@ fuzz: ## fuzz every parser for FUZZTIME
 	  for f in $$(go test -list '^Fuzz' $$p | grep '^Fuzz'); do \
 	    echo "$$p $$f"; go test -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) $$p || exit 1; \
 	  done; done
+
+latency: ## how far players are behind, three hops from the publisher; prints figures
+	go test -count 1 -timeout 5m -v -run ThreeHops ./cmd/peer
+
+crowd: ## 250 players on one peer for CROWD=30s: what they cost it; prints figures
+	BRAIDWAY_CHAOS_CROWD=$(CROWD) go test -count 1 -timeout 20m -v -run CrowdOfPlayers ./cmd/peer
 
 chaos: ## the five transient failures on real processes, for half an hour; prints a table
 	BRAIDWAY_CHAOS=full go test -count 1 -timeout 60m -v $(ARGS) ./internal/chaos

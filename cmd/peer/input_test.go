@@ -181,10 +181,11 @@ func checkMetrics(t *testing.T, pub *testnet.Process) {
 	}
 }
 
-// filtered runs ffmpeg's filters over a file and returns times and values, s.
+// filtered runs ffmpeg's filters over a file and returns times, s, and values. With
+// -copyts, or each kind would begin at its own first packet.
 func filtered(t *testing.T, file, kind, filter, key string) (at, value []float64) {
 	t.Helper()
-	out, err := exec.Command("ffmpeg", "-v", "error", "-i", file, "-map", "0:"+kind, "-vsync", "passthrough", "-filter:"+kind, filter+":key="+key+":file=-", "-f", "null", "-").Output()
+	out, err := exec.Command("ffmpeg", "-v", "error", "-copyts", "-i", file, "-map", "0:"+kind, "-vsync", "passthrough", "-filter:"+kind, filter+":key="+key+":file=-", "-f", "null", "-").Output()
 	if err != nil {
 		t.Fatalf("ffmpeg: %v", err)
 	}
@@ -255,6 +256,8 @@ func checkPictures(t *testing.T, file string, torn, tail int) {
 			}
 			if worst = max(worst, best); best < 0.06 {
 				matched++
+			} else {
+				t.Logf("the beep at %.3f s is %.0f ms from its picture", when[i], 1000*best)
 			}
 			loud = true
 		} else if !now {

@@ -34,6 +34,7 @@ type outputs struct {
 	live  *web.Live
 	hls   *hls.Server
 	whep  *rtc.WHEP
+	rec   *media.Recorder
 	node  atomic.Pointer[node.Node] // nil: it is starting
 	close []func() error            // in this order
 }
@@ -87,6 +88,7 @@ func (o *outputs) open(log *slog.Logger, say io.Writer) (node.GroupSink, error) 
 		if err != nil {
 			return nil, err
 		}
+		o.rec = r
 		o.close = append(o.close, r.Close)
 		o.sinks = append(o.sinks, r)
 		log.Info("recording", "playlist", r.Playlist())
@@ -125,6 +127,9 @@ func (o *outputs) ofNode(serve func(*node.Node, http.ResponseWriter, *http.Reque
 // ended tells players that the stream is over, and gives them time to hear it;
 // stop ends that.
 func (o *outputs) ended(stop <-chan struct{}) {
+	if o.rec != nil {
+		o.rec.End()
+	}
 	if o.live == nil {
 		return
 	}

@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/braidway/braidway/internal/media"
+	"github.com/braidway/braidway/internal/media/rtc"
 	"github.com/braidway/braidway/internal/node"
 	"github.com/braidway/braidway/stream"
 )
@@ -37,6 +38,7 @@ func publishCommand() *cobra.Command {
   -                           MPEG-TS on standard input
   FILE                        a .ts file at the pace of its clock, others through ffmpeg
   rtmp://ADDR:PORT/APP/KEY    listens for OBS, ffmpeg and other encoders; they need APP and KEY
+  whip://ADDR:PORT[?token=T]  listens for browsers and OBS over WebRTC; its page publishes a camera
   srt://ADDR:PORT             listens for SRT, through the installed ffmpeg
   udp://ADDR:PORT             MPEG-TS in datagrams, plain or in RTP; a multicast group is joined
   rtsp://…, http://…, …       whatever else the installed ffmpeg reads
@@ -89,7 +91,13 @@ test: always is.`,
 					p.NoteInput(n.Kind, n.Peer, n.Text)
 				}
 			})
-			src, err := media.Open(cmd.Context(), input, raw, cmd.InOrStdin(), watch)
+			var src media.Source
+			var err error
+			if strings.HasPrefix(input, rtc.Scheme) {
+				src, err = rtc.Listen(input, watch, set.logger())
+			} else {
+				src, err = media.Open(cmd.Context(), input, raw, cmd.InOrStdin(), watch)
+			}
 			if err != nil {
 				return err
 			}

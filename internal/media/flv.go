@@ -29,8 +29,7 @@ const (
 // flvTracks takes the messages of one encoder apart.
 type flvTracks struct {
 	video, audio Track
-	nalSize      int // bytes of the length before each NAL unit
-	base         uint32
+	nalSize      int    // bytes of the length before each NAL unit
 	last         uint32 // the timestamp that the next one is unwrapped against
 	at           time.Duration
 	begun        bool
@@ -54,7 +53,10 @@ func (f *flvTracks) picture(b []byte, ms uint32) (out Frame, ok bool, err error)
 	if len(b) < 1 {
 		return out, false, nil // OBS sends empty messages to keep the way open
 	}
-	kind, codec, packet, data := b[0]>>4&7, Codec(""), byte(1), b[1:]
+	var codec Codec
+	var packet byte
+	var data []byte
+	kind := b[0] >> 4 & 7
 	var shift int32 // PTS − DTS, ms
 	if b[0]&0x80 != 0 {
 		if len(b) < 5 {

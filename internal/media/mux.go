@@ -184,7 +184,7 @@ func (t *muxTrack) packets(b []byte, f Frame, pcr time.Duration, data []byte) []
 		stamp(3, pts)
 		stamp(1, dts)
 	}
-	if n := len(pes) - 6 + len(data); n <= 0xffff && !t.Codec.Video() {
+	if n := len(pes) - 6 + len(data); n <= 0xffff { // else a picture is whole only when the next one begins
 		pes[4], pes[5] = byte(n>>8), byte(n)
 	}
 	rest := append(pes, data...)

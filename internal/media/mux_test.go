@@ -9,7 +9,6 @@ import (
 
 func TestWhatIsTakenApartAndPutTogetherAgainPlays(t *testing.T) {
 	for name, args := range map[string][]string{
-		"H.264 and AAC":         {"-b:a", "96k"},
 		"H.264 with B-frames":   {"-bf", "3", "-preset", "veryfast"},
 		"H.265 and Opus":        {"-c:v", "libx265", "-x265-params", "log-level=none:keyint=25", "-c:a", "libopus"},
 		"sound alone":           {"-vn"},

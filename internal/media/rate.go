@@ -61,6 +61,7 @@ type limiter struct {
 	last   time.Time
 	tokens float64 // bits
 	over   bool
+	video  bool // there are pictures, so that cuts are before one
 }
 
 // StartGroup implements Sink.
@@ -82,7 +83,7 @@ func (l *limiter) Write(p []byte) (int, error) {
 		return l.out.Write(p)
 	}
 	l.fill()
-	if need := 8 * float64(len(p)); !l.over && l.tokens >= need {
+	if need := 8 * float64(len(p)); !l.over && (l.tokens >= need || !l.mayCut(p)) {
 		l.tokens -= need
 		return l.out.Write(p)
 	}
@@ -92,6 +93,22 @@ func (l *limiter) Write(p []byte) (int, error) {
 	l.over = true
 	l.watch.drop(len(p))
 	return len(p), nil
+}
+
+// mayCut reports whether the stream may be cut before p: not within a picture,
+// unless that is longer than the whole bucket.
+func (l *limiter) mayCut(p []byte) bool {
+	if l.tokens < -l.max*burst.Seconds() {
+		return true
+	}
+	t, ok := parsePacket(p[:min(len(p), PacketSize)])
+	if !ok {
+		return true
+	}
+	starts := t.start && len(t.payload) > 3 && t.payload[0] == 0 && t.payload[1] == 0 && t.payload[2] == 1
+	picture := starts && t.payload[3]>>4 == 0xe
+	l.video = l.video || picture
+	return picture || starts && !l.video
 }
 
 // fill adds what may come since the last look.

@@ -7,6 +7,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -40,7 +41,8 @@ type Recorder struct {
 	queue  []piece
 	queued int
 	skip   bool // until the next group: the queue was full
-	ended  bool
+	closed bool
+	over   bool // the stream has ended, and its last picture with it
 
 	// Of the writing goroutine.
 	tables  Tables
@@ -56,6 +58,8 @@ type Recorder struct {
 	seen    bool // last is
 	list    []recorded
 	open    *recorded
+	size    int64 // bytes in file
+	whole   int64 // of which so many hold no picture that has not ended
 }
 
 // piece is what is to be written.
@@ -99,7 +103,8 @@ func NewRecorder(dir string, log *slog.Logger) (*Recorder, error) {
 // Playlist returns the path of the playlist, which is there after the first segment.
 func (r *Recorder) Playlist() string { return filepath.Join(r.dir, r.name+".m3u8") }
 
-// Write takes the next bytes of the stream; it never fails nor waits.
+// Write takes the next bytes of the stream, which are not written to any more:
+// it keeps them. It never fails nor waits.
 func (r *Recorder) Write(b []byte) (int, error) {
 	r.put(piece{b: b})
 	return len(b), nil
@@ -117,7 +122,7 @@ func (r *Recorder) put(p piece) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	switch {
-	case r.ended:
+	case r.closed:
 		return
 	case r.skip && !p.starts:
 		return
@@ -137,10 +142,17 @@ func (r *Recorder) put(p piece) {
 	r.more.Signal()
 }
 
-// Close writes what is left and ends the playlist.
+// End says that the stream has ended: its last picture is whole.
+func (r *Recorder) End() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.over = true
+}
+
+// Close writes what is left, up to the last whole picture, and ends the playlist.
 func (r *Recorder) Close() error {
 	r.mu.Lock()
-	r.ended = true
+	r.closed = true
 	r.more.Signal()
 	r.mu.Unlock()
 	<-r.done
@@ -152,15 +164,19 @@ func (r *Recorder) run() {
 	var group piece // whose bytes come next
 	for {
 		r.mu.Lock()
-		for len(r.queue) == 0 && !r.ended {
+		for len(r.queue) == 0 && !r.closed {
 			r.more.Wait()
 		}
 		queue := r.queue
 		r.queue = nil
-		ended := r.ended && len(queue) == 0
+		closed, over := r.closed && len(queue) == 0, r.over
 		r.mu.Unlock()
-		if ended {
-			r.demux.Flush()
+		if closed {
+			if over {
+				r.demux.Flush()
+			} else {
+				r.truncate()
+			}
 			r.finish(r.last + r.step)
 			r.write(true)
 			return
@@ -168,6 +184,7 @@ func (r *Recorder) run() {
 		for _, p := range queue {
 			switch {
 			case p.gap:
+				r.truncate()
 				r.demux.Gap()
 				r.jumped = true
 			case p.starts:
@@ -190,7 +207,7 @@ func (r *Recorder) run() {
 func (r *Recorder) give() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.ended, r.queue = true, nil
+	r.closed, r.queue = true, nil
 }
 
 // take writes b, the beginning of a group if that starts; false: the stream
@@ -206,11 +223,27 @@ func (r *Recorder) take(b []byte, group piece) bool {
 		return false
 	}
 	if r.file != nil {
-		if _, err := r.file.Write(b); err != nil {
+		for i := 0; i+PacketSize <= len(b); i += PacketSize {
+			if p, ok := parsePacket(b[i : i+PacketSize]); ok && p.start && r.seen && int(p.pid) == r.main {
+				r.whole = r.size + int64(i)
+			}
+		}
+		n, err := r.file.Write(b)
+		if r.size += int64(n); err != nil {
 			r.failed(err)
 		}
 	}
 	return true
+}
+
+// truncate takes the picture off that the stream broke off in.
+func (r *Recorder) truncate() {
+	if r.file != nil && r.whole > 0 && r.whole < r.size {
+		if err := r.file.Truncate(r.whole); err == nil {
+			_, _ = r.file.Seek(r.whole, io.SeekStart)
+			r.size = r.whole
+		}
+	}
 }
 
 // cut ends the segment before a group that begins with b, if it is long enough.
@@ -234,7 +267,8 @@ func (r *Recorder) cut(b []byte, date time.Time) {
 	}
 	r.file, r.open = f, &recorded{file: name, date: date, jumped: r.jumped && len(r.list) > 0}
 	r.jumped = false
-	if _, err := f.Write(r.tables.Preamble(b)); err != nil {
+	n, err := f.Write(r.tables.Preamble(b))
+	if r.size, r.whole = int64(n), 0; err != nil {
 		r.failed(err)
 	}
 }

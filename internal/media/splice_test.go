@@ -114,7 +114,6 @@ func TestAnEncoderThatComesBackGoesOnInTheSamePlayer(t *testing.T) {
 	for name, second := range map[string][]byte{
 		"the same settings":     two,
 		"other PIDs":            encode(t, 70, "-mpegts_start_pid", "0x300", "-mpegts_pmt_start_pid", "0x900", "-mpegts_service_id", "7"),
-		"audio first":           encode(t, 70, "-map", "1", "-map", "0"),
 		"another multiplexer":   encode(t, 70, "-muxdelay", "0", "-muxpreload", "0"),
 		"a clock about to wrap": encode(t, 70, "-output_ts_offset", "95442"),
 	} {

@@ -78,7 +78,6 @@ type Watch struct {
 	told    map[string]time.Time // warnings, by kind
 	window  time.Time            // since when bits are counted
 	bits    float64
-	why     string // why the encoder left
 	rate    rateGuard
 	stopped bool
 }

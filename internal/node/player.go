@@ -19,7 +19,8 @@ import (
 var ErrEnded = errors.New("the stream has ended")
 
 // GroupSink is an output that is told what a plain writer cannot see. Calls
-// come from one goroutine, and must not wait: the player waits for them.
+// come from one goroutine, and must not wait: the player waits for them. It may
+// keep what it is given by Write, which nobody changes, and may not change it.
 type GroupSink interface {
 	io.Writer
 	// StartGroup says that the next Write begins a group; h is of its first object.

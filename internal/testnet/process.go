@@ -180,6 +180,9 @@ func (p *Process) Err() error { return p.err }
 // Signal sends a signal; to a process that has ended it does nothing.
 func (p *Process) Signal(s os.Signal) { _ = p.cmd.Process.Signal(s) }
 
+// Pid returns the process's id.
+func (p *Process) Pid() int { return p.cmd.Process.Pid }
+
 // Kill ends the process at once, and says nothing to anybody.
 func (p *Process) Kill() { _ = p.cmd.Process.Kill() }
 

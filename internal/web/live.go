@@ -70,7 +70,8 @@ func (l *Live) StartGroup(stream.Header) {
 // Gap says that bytes are missing before the next Write: players notice.
 func (l *Live) Gap() {}
 
-// Write hands b to all clients; it never waits and never fails.
+// Write hands b to all clients; it never waits and never fails. It keeps b,
+// which is not written to any more.
 func (l *Live) Write(b []byte) (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

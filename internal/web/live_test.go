@@ -16,8 +16,15 @@ import (
 	"github.com/braidway/braidway/stream"
 )
 
+// answer is what a request got; its body is closed when the test ends.
+type answer struct {
+	StatusCode int
+	Header     http.Header
+	Body       io.Reader
+}
+
 // get asks for a path of a server of this test.
-func get(t *testing.T, url string) *http.Response {
+func get(t *testing.T, url string) answer {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	t.Cleanup(cancel)
@@ -30,7 +37,7 @@ func get(t *testing.T, url string) *http.Response {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = res.Body.Close() })
-	return res
+	return answer{res.StatusCode, res.Header, res.Body}
 }
 
 // group is what one group of a test looks like.
@@ -74,7 +81,7 @@ func TestAClientBeginsAtAGroupAndGetsAllThatFollows(t *testing.T) {
 	refused("while leaving")
 	l.End()
 	for i, want := range [][2]int{{4, 3}, {0, 3}, {4, 3}} {
-		b, err := io.ReadAll([]*http.Response{first, second, third}[i].Body)
+		b, err := io.ReadAll([]answer{first, second, third}[i].Body)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -94,7 +101,7 @@ func TestASlowClientLosesWholeGroupsAndHarmsNobody(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = conn.Close() }()
-	_, _ = conn.Write([]byte("GET /live.ts HTTP/1.1\r\nHost: x\r\n\r\n")) // and reads nothing for now
+	_, _ = conn.Write([]byte("GET /live.ts HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")) // and reads nothing for now
 	quick := get(t, srv.URL+"/live.ts")
 	waitClients(t, l, 2)
 	got := make(chan int, 1)

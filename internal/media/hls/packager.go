@@ -29,9 +29,12 @@ const (
 	// maxPart bounds the bytes of a part, and maxWaiting the frames before the first.
 	maxPart    = 16 << 20
 	maxWaiting = 4096
-	// maxDrift is how far the publisher's clock and the stream's timestamps may
-	// part until the date is told anew.
+	// maxDrift is how far the publisher's clock may be ahead of the stream's
+	// timestamps until the date is told anew: the encoder paused. Behind it may
+	// be by maxAhead: an input came faster than time, and dates that run
+	// backwards confuse players.
 	maxDrift = 200 * time.Millisecond
+	maxAhead = 10 * time.Second
 )
 
 // part is a piece of a segment that is given out as soon as it is whole.
@@ -247,7 +250,7 @@ func (p *packager) setPart(dts time.Duration) {
 	}
 	p.intervals++
 	span := max((dts-p.seg.start)/time.Duration(p.intervals), 5*time.Millisecond)
-	n := max(time.Duration((partAim+time.Millisecond)/span), 1)
+	n := max((partAim+time.Millisecond)/span, 1)
 	const step = 10 * time.Millisecond
 	p.partTarget = (n*span + step - 1).Truncate(step)
 	p.partLeast = n*span - span/2
@@ -264,7 +267,7 @@ func (p *packager) open(s sample) {
 	if !date.IsZero() {
 		date = date.Add(s.dts - p.anchAt)
 	}
-	if p.dateNew && (date.IsZero() || p.date.Sub(date).Abs() > maxDrift) {
+	if off := p.date.Sub(date); p.dateNew && (date.IsZero() || off > maxDrift || off < -maxAhead) {
 		date = p.date
 		p.anchor, p.anchAt = date, s.dts
 	}

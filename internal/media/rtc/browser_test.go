@@ -42,8 +42,16 @@ func missing(t *testing.T, what string) {
 	t.Skip("SKIPPED: " + what + " is not installed")
 }
 
-// browser opens a page of testdata in a headless Chromium.
-func browser(t *testing.T, page string) context.Context {
+// watchPage serves the page that watches.
+func watchPage(t *testing.T) string {
+	t.Helper()
+	site := httptest.NewServer(http.FileServer(http.Dir("testdata")))
+	t.Cleanup(site.Close)
+	return site.URL + "/whep.html"
+}
+
+// browser opens a page in a headless Chromium with a camera that is none.
+func browser(t *testing.T, url string) context.Context {
 	t.Helper()
 	path := ""
 	for _, name := range []string{"chromium", "chromium-browser", "google-chrome"} {
@@ -55,8 +63,6 @@ func browser(t *testing.T, page string) context.Context {
 	if path == "" {
 		missing(t, "chromium")
 	}
-	site := httptest.NewServer(http.FileServer(http.Dir("testdata")))
-	t.Cleanup(site.Close)
 	alloc, stop := chromedp.NewExecAllocator(context.Background(), append(chromedp.DefaultExecAllocatorOptions[:],
 		chromedp.ExecPath(path), chromedp.NoSandbox,
 		chromedp.Flag("autoplay-policy", "no-user-gesture-required"),
@@ -69,7 +75,7 @@ func browser(t *testing.T, page string) context.Context {
 		cancel()
 		stop()
 	})
-	if err := chromedp.Do(ctx, chromedp.Navigate(site.URL+"/"+page)); err != nil {
+	if err := chromedp.Do(ctx, chromedp.Navigate(url)); err != nil {
 		t.Fatal(err)
 	}
 	return ctx
@@ -104,6 +110,7 @@ type watched struct {
 		Displayed float64
 		Time      float64 // s
 	}
+	Sound struct{ Packets, Samples, Concealed float64 }
 	Stats struct{ FramesDecoded, FramesDropped, NackCount, PliCount, FreezeCount, PacketsLost int }
 }
 
@@ -134,8 +141,10 @@ func hops(t *testing.T, input string) (pub, view *testnet.Process) {
 	}
 	pub = run("publisher", "publish", input, "--max-children", "1")
 	link := pub.Line(t)
-	run("relay 1", "relay", link, "--max-children", "1")
-	run("relay 2", "relay", link, "--max-children", "1")
+	for _, name := range []string{"relay 1", "relay 2"} {
+		relay := run(name, "relay", link, "--max-children", "1")
+		testnet.WaitFor(t, name+" is ready", 30*time.Second, func() bool { return relay.Readiness() == http.StatusOK })
+	}
 	return pub, run("viewer", "play", link, "--http", "127.0.0.1:0", "--no-relay", "--timeout", "60s")
 }
 
@@ -153,15 +162,14 @@ func TestABrowserWatchesThreeHopsAway(t *testing.T) {
 		t.Skip("SKIPPED: -short")
 	}
 	began := time.Now()
-	ctx := browser(t, "whep.html")
-	t.Log("browser", time.Since(began))
+	ctx := browser(t, watchPage(t))
 	_, view := hops(t, "test:")
 	origin := site(t, view)
 	testnet.WaitFor(t, "the viewer is three hops away", 30*time.Second, func() bool {
 		d := depths(view)
 		return len(d) > 0 && slices.Min(d) >= 3
 	})
-	t.Log("hops", time.Since(began))
+	t.Log("three hops after", time.Since(began))
 	var w watched
 	testnet.WaitFor(t, "an answer", 20*time.Second, func() bool { // 503 until the first key frame
 		w = js[watched](t, ctx, "watch(%s)", origin+"/whep")
@@ -175,10 +183,14 @@ func TestABrowserWatchesThreeHopsAway(t *testing.T) {
 	if w.Width != 640 || w.Height != 360 || w.Time < 5.5 || len(w.Frames) < 130 {
 		t.Errorf("the picture does not play: at %.2f s, %d frames", w.Time, len(w.Frames))
 	}
-	for i := 1; i < len(w.Frames); i++ {
-		if step := w.Frames[i].Displayed - w.Frames[i-1].Displayed; step > 250 && i > 25 {
-			t.Errorf("the picture stands for %.0f ms", step)
-		}
+	late, still := 0.0, 0.0 // longest time without a new picture, ms
+	for i := 26; i < len(w.Frames); i++ {
+		late = max(late, w.Frames[i].Received-w.Frames[i-1].Received)
+		still = max(still, w.Frames[i].Displayed-w.Frames[i-1].Displayed)
+	}
+	t.Logf("longest time without a new picture: %.0f ms in the browser, %.0f ms on its display", late, still)
+	if late > 500 || still > 1000 { // a browser that shares two processors with the peers is slow itself
+		t.Error("the picture stalls")
 	}
 	received, displayed := ages(t, w)
 	t.Logf("WHEP, %v hops on loopback, age of %d pictures since the camera: in the browser p50 %.0f ms, p99 %.0f ms; on its display p50 %.0f ms, p99 %.0f ms, most %.0f ms",
@@ -218,7 +230,9 @@ func ages(t *testing.T, w watched) (received, displayed []float64) {
 		if f.Time < 1 {
 			continue
 		}
-		age := func(at float64) float64 { return float64(int32(rtpTime(first, 90000)+uint32(uint64(at*90))-f.Rtp)) / 90 }
+		age := func(at float64) float64 {
+			return float64(int32(rtpTime(first, 90000)+uint32(uint64(at*90))-f.Rtp)) / 90
+		}
 		received, displayed = append(received, age(f.Received)), append(displayed, age(f.Displayed))
 	}
 	if len(displayed) == 0 {
@@ -227,4 +241,77 @@ func ages(t *testing.T, w watched) (received, displayed []float64) {
 	slices.Sort(received)
 	slices.Sort(displayed)
 	return received, displayed
+}
+
+func TestACameraInABrowserReachesAPlayer(t *testing.T) {
+	if testing.Short() {
+		t.Skip("SKIPPED: -short")
+	}
+	ffprobe, err := exec.LookPath("ffprobe")
+	if err != nil {
+		missing(t, "ffprobe")
+	}
+	file, err := binary()
+	if err != nil {
+		t.Fatal(err)
+	}
+	boot := testnet.Start(t, file, "bootstrap", "bootstrap")
+	at := []string{"--bootstrap", boot.Line(t)}
+	pub := testnet.Start(t, file, "publisher", append([]string{"publish", "whip://127.0.0.1:0"}, at...)...)
+	link := pub.Line(t)
+	var page string
+	testnet.WaitFor(t, "the publisher listens", 10*time.Second, func() bool {
+		_, rest, _ := strings.Cut(pub.Log(), "page=")
+		page, _, _ = strings.Cut(rest, "\n")
+		return strings.Contains(rest, "\n")
+	})
+	page = strings.Trim(page, `"`)
+	out := filepath.Join(t.TempDir(), "out.ts")
+	view := testnet.Start(t, file, "viewer", append([]string{"play", link, "-o", out, "--http", "127.0.0.1:0", "--timeout", "60s"}, at...)...)
+	origin := site(t, view)
+	ctx := browser(t, page)
+	js[bool](t, ctx, `start().then(() => true)`)
+	size := func() int64 {
+		st, err := os.Stat(out)
+		if err != nil {
+			return 0
+		}
+		return st.Size()
+	}
+	testnet.WaitFor(t, "the camera's stream at the viewer", 30*time.Second, func() bool { return size() > 100_000 })
+	// A second encoder is told that the place is taken.
+	endpoint := strings.Replace(page, "?path=/", "", 1)
+	if res := post(t, endpoint, publisherOffer(t)); res.status != http.StatusConflict || !strings.Contains(res.text, "another encoder publishes here") {
+		t.Errorf("the second encoder hears %d %s", res.status, res.text)
+	}
+	// The same stream over WHEP has its sound too.
+	watcher, cancel := chromedp.NewContext(ctx) // a tab of the same browser
+	defer cancel()
+	if err := chromedp.Do(watcher, chromedp.Navigate(watchPage(t))); err != nil {
+		t.Fatal(err)
+	}
+	var w watched
+	testnet.WaitFor(t, "an answer", 20*time.Second, func() bool {
+		w = js[watched](t, watcher, "watch(%s)", origin+"/whep")
+		return w.Status != http.StatusServiceUnavailable
+	})
+	if w.Status != http.StatusCreated || w.Audio != "opus" {
+		t.Fatalf("WHEP of a WHIP stream: %+v", w)
+	}
+	w = js[watched](t, watcher, "after(4)")
+	t.Logf("WHIP to WHEP: %dx%d, %d frames in 4 s, %+v, sound %+v", w.Width, w.Height, len(w.Frames), w.Stats, w.Sound)
+	if w.Time < 3 || len(w.Frames) < 40 || w.Sound.Packets < 100 {
+		t.Errorf("at %.2f s after 4, %d frames, sound %+v", w.Time, len(w.Frames), w.Sound)
+	}
+	js[bool](t, ctx, `stop(), true`)
+	testnet.WaitFor(t, "the publisher notices the end", 10*time.Second, func() bool { return strings.Contains(pub.Log(), "nobody encodes") })
+	view.Signal(os.Interrupt)
+	if err := view.WaitEnd(t, 15*time.Second); err != nil {
+		t.Error(err)
+	}
+	b, err := exec.Command(ffprobe, "-v", "warning", "-count_frames", "-show_entries", "stream=codec_name,nb_read_frames,start_time", "-of", "compact=p=0", out).CombinedOutput()
+	t.Logf("%d bytes: %v %s", size(), err, b)
+	if err != nil || !strings.Contains(string(b), "codec_name=h264") || !strings.Contains(string(b), "codec_name=opus") {
+		t.Error("ffprobe does not find H.264 and Opus")
+	}
 }

@@ -54,7 +54,7 @@ func NewWHEP(cfg WHEPConfig) *WHEP {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
 	w := &WHEP{}
-	w.endpoint = endpoint{path: strings.TrimSuffix(cfg.Path, "/"), most: cfg.MaxSessions, log: cfg.Log, permit: anyOrigin,
+	w.endpoint = endpoint{path: strings.TrimSuffix(cfg.Path, "/"), most: cfg.MaxSessions, log: cfg.Log, permit: everyone,
 		ready: w.ready, accept: w.accept, sessions: make(map[string]*session)}
 	w.feed.start(cfg.Log)
 	return w
@@ -79,21 +79,27 @@ func (w *WHEP) Close() error {
 	return nil
 }
 
-// anyOrigin lets every page watch: the stream is no secret to who reaches us.
-func anyOrigin(w http.ResponseWriter, _ *http.Request) error {
+// everyone may watch, also from pages elsewhere: the stream is no secret to who
+// reaches us.
+func everyone(w http.ResponseWriter, _ *http.Request) error {
+	anyOrigin(w, "*")
+	return nil
+}
+
+// anyOrigin lets pages of an origin read the answer.
+func anyOrigin(w http.ResponseWriter, origin string) {
 	h := w.Header()
-	h.Set("Access-Control-Allow-Origin", "*")
+	h.Set("Access-Control-Allow-Origin", origin)
 	h.Set("Access-Control-Allow-Methods", "DELETE, OPTIONS, PATCH, POST")
 	h.Set("Access-Control-Allow-Headers", "Authorization, Content-Type, If-Match")
 	h.Set("Access-Control-Expose-Headers", "Accept-Patch, "+AudioHeader+", ETag, Location, Retry-After")
 	h.Set("Access-Control-Max-Age", "86400")
-	return nil
 }
 
 func (w *WHEP) ready() error {
-	w.endpoint.mu.Lock()
+	w.mu.Lock()
 	leaving := w.leaving || w.closed
-	w.endpoint.mu.Unlock()
+	w.mu.Unlock()
 	if leaving {
 		return later(http.StatusServiceUnavailable, "this peer is leaving")
 	}
@@ -110,7 +116,6 @@ func (w *WHEP) accept(s *session, o *offer, header http.Header, r *http.Request)
 	takes := func(direction string) bool { return direction == "recvonly" || direction == "sendrecv" }
 	v := &viewer{session: s, queue: make(chan *unit, viewerQueue)}
 	engine, tracks := &webrtc.MediaEngine{}, []*webrtc.TrackLocalStaticRTP{}
-	rtx := webrtc.PayloadType(0)
 	switch {
 	case src.video == nil:
 	case !takes(o.video):
@@ -125,10 +130,8 @@ func (w *WHEP) accept(s *session, o *offer, header http.Header, r *http.Request)
 		if err := register(engine, f.params, webrtc.RTPCodecTypeVideo); err != nil {
 			return "", err
 		}
-		if rtx = f.rtx; rtx != 0 {
-			err := register(engine, webrtc.RTPCodecParameters{PayloadType: rtx, RTPCodecCapability: webrtc.RTPCodecCapability{
-				MimeType: webrtc.MimeTypeRTX, ClockRate: 90000, SDPFmtpLine: fmt.Sprintf("apt=%d", f.params.PayloadType)}}, webrtc.RTPCodecTypeVideo)
-			if err != nil {
+		if f.rtx != 0 {
+			if err := registerRTX(engine, f); err != nil {
 				return "", err
 			}
 		}
