@@ -57,7 +57,7 @@ fuzz: ## fuzz every parser for FUZZTIME
 	  done; done
 
 latency: ## how far players are behind, three hops from the publisher; prints figures
-	go test -count 1 -timeout 5m -v -run ThreeHops ./cmd/peer
+	BRAIDWAY_CHAOS_LATENCY=1 go test -count 1 -timeout 5m -v -run ThreeHops ./cmd/peer
 
 crowd: ## 250 players on one peer for CROWD=30s: what they cost it; prints figures
 	BRAIDWAY_CHAOS_CROWD=$(CROWD) go test -count 1 -timeout 20m -v -run CrowdOfPlayers ./cmd/peer

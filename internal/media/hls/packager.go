@@ -29,12 +29,11 @@ const (
 	// maxPart bounds the bytes of a part, and maxWaiting the frames before the first.
 	maxPart    = 16 << 20
 	maxWaiting = 4096
-	// maxDrift is how far the publisher's clock may be ahead of the stream's
-	// timestamps until the date is told anew: the encoder paused. Behind it may
-	// be by maxAhead: an input came faster than time, and dates that run
-	// backwards confuse players.
-	maxDrift = 200 * time.Millisecond
-	maxAhead = 10 * time.Second
+	// dateGroups are so many groups, of which the one with the least delay says
+	// what the date of a timestamp is: what holds a publisher up only adds to it.
+	dateGroups = 5
+	// maxDrift is how far that may move until dates are told anew.
+	maxDrift = 50 * time.Millisecond
 )
 
 // part is a piece of a segment that is given out as soon as it is whole.
@@ -86,8 +85,9 @@ type packager struct {
 
 	date    time.Time // publisher's clock at the last group start
 	dateNew bool
-	anchor  time.Time // date of anchorAt
-	anchAt  time.Duration
+	zeros   []time.Time // dates of DTS 0, as the last groups have it
+	zero    time.Time   // the one in force
+	dated   time.Time   // of the last segment
 
 	partTarget time.Duration // no part is longer
 	partLeast  time.Duration // a part is cut at the next frame after
@@ -263,19 +263,40 @@ func (p *packager) push(s sample) {
 
 // open begins a segment with a frame of the main track.
 func (p *packager) open(s sample) {
-	date := p.anchor
-	if !date.IsZero() {
-		date = date.Add(s.dts - p.anchAt)
-	}
-	if off := p.date.Sub(date); p.dateNew && (date.IsZero() || off > maxDrift || off < -maxAhead) {
-		date = p.date
-		p.anchor, p.anchAt = date, s.dts
-	}
-	p.dateNew = false
+	date := p.dateAt(s.dts)
 	p.seg = &segment{msn: p.nextMSN, start: s.dts, date: date, init: p.current, jump: p.jump, key: s.key}
 	p.nextMSN++
 	p.jump = false
 	p.began = s.dts
+}
+
+// dateAt returns the date of a segment that begins at DTS at; zero: not known.
+// Dates never run backwards.
+func (p *packager) dateAt(at time.Duration) time.Time {
+	if p.dateNew {
+		p.dateNew = false
+		if p.zeros = append(p.zeros, p.date.Add(-at)); len(p.zeros) > dateGroups {
+			p.zeros = p.zeros[1:]
+		}
+		least := p.zeros[0]
+		for _, z := range p.zeros {
+			if z.Before(least) {
+				least = z
+			}
+		}
+		if p.zero.IsZero() || least.Sub(p.zero).Abs() > maxDrift {
+			p.zero = least
+		}
+	}
+	if p.zero.IsZero() {
+		return p.zero
+	}
+	if d := p.zero.Add(at); d.After(p.dated) {
+		p.dated = d
+	} else {
+		p.dated = p.dated.Add(time.Millisecond)
+	}
+	return p.dated
 }
 
 // closePart ends the part in progress at DTS end, and its segment too if so said.
