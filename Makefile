@@ -7,7 +7,7 @@ SOAK ?= 10m
 CROWD ?= 30s
 
 .DEFAULT_GOAL := help
-.PHONY: build demo test test-real test-virtual test-deploy lint fmt bench fuzz latency crowd chaos soak sim tune clean help
+.PHONY: build demo test test-real test-virtual test-deploy lint fmt bench fuzz latency crowd chaos soak sim tune picture clean help
 
 help: ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
@@ -79,6 +79,9 @@ sim: build ## run three scenarios in the simulator, shortened; ARGS="--peers 100
 
 tune: build ## sweep the defaults into docs/tuning.md and tuning.csv; ARGS="--seeds 5"
 	./bin/peer sim tune --out docs $(ARGS)
+
+picture: ## pictures of the demo's page for the README, made by a browser: docs/plots/page*.png
+	BRAIDWAY_PAGE_PNG=$(CURDIR)/docs/plots/page.png go test -count 1 -timeout 5m -v -run TestPagePicture ./cmd/peer
 
 clean: ## remove what was built
 	rm -rf bin

@@ -8,11 +8,7 @@ import (
 	"crypto/ed25519"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
-	"net"
-	"net/http"
-	"os"
 	"slices"
 	"strconv"
 	"sync"
@@ -22,6 +18,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/braidway/braidway/internal/media"
+	"github.com/braidway/braidway/internal/media/hls"
+	"github.com/braidway/braidway/internal/media/rtc"
 	"github.com/braidway/braidway/internal/node"
 	"github.com/braidway/braidway/internal/node/p2p"
 	"github.com/braidway/braidway/internal/web"
@@ -99,21 +97,31 @@ type demo struct {
 	key   ed25519.PrivateKey // the stream's
 	boot  *node.Node
 	began time.Time
-	live  *web.Live
-	tasks sync.WaitGroup // that find out what events cost
+	live  *web.Live      // nil: there is no page
+	hls   *hls.Server    // as live
+	whep  *rtc.WHEP      // as live
+	tasks sync.WaitGroup // that find out what events cost, or play what the page asked for
+	page  demoEvents     // for the page
+	term  sync.Mutex     // held while one publisher follows another
 
 	mu      sync.Mutex
 	active  *demoPublisher
 	standby *demoPublisher // nil: there is none
 	viewers []*demoViewer
-	made    int // viewers so far
-	terms   int // publishers so far
-	count   int // events so far
-	events  []*demoEvent
-	gaps    []float64 // ms, of viewers touched by an event
-	returns []float64 // ms, of the others when a frozen relay came back
-	starts  []float64 // ms, of those who came in crowds
-	failed  int       // of these, had no picture in time
+	watched *demoViewer  // whose stream the page plays; nil: there is no page
+	gone    []gonePeer   // lately
+	paused  bool         // nothing happens by itself
+	ended   bool         // nothing happens any more
+	made    int          // viewers so far
+	terms   int          // publishers so far
+	count   int          // events so far
+	noted   int          // these and remarks
+	events  []*demoEvent // the last, for the table
+	history []*demoEvent // the last, for the page
+	gaps    []float64    // ms, of viewers touched by an event
+	returns []float64    // ms, of the others when a frozen relay came back
+	starts  []float64    // ms, of those who came in crowds
+	failed  int          // of these, had no picture in time
 }
 
 // demoPublisher publishes the stream, or stands by to.
@@ -127,6 +135,7 @@ type demoPublisher struct {
 
 // demoViewer is one viewer that relays.
 type demoViewer struct {
+	n       int // its number
 	name    string
 	node    *node.Node
 	session *node.Session
@@ -137,9 +146,9 @@ type demoViewer struct {
 	done    chan struct{}
 
 	// Guarded by the demo's mu.
-	cost     string // of the last event
-	aside    string // why its own picture is not counted; "": it is
-	forgiven uint64 // objects that it missed while it was aside
+	cost     *float64 // its gap at the last event, ms; nil: not touched
+	aside    string   // why its own picture is not counted; "": it is
+	forgiven uint64   // objects that it missed while it was aside
 }
 
 // missed returns how many objects the viewer missed while it was counted; the
@@ -154,15 +163,11 @@ func (d *demo) run(ctx context.Context, httpAddr, report string) error {
 	}
 	d.began = time.Now()
 	if httpAddr != "off" {
-		d.live = web.NewLive()
-		ln, err := net.Listen("tcp", httpAddr)
+		end, err := d.serve(ctx, httpAddr)
 		if err != nil {
-			return fmt.Errorf("--http cannot listen on %s: %w; choose another address, or off", httpAddr, err)
+			return err
 		}
-		srv := &http.Server{Handler: d.live.Handler(), ReadHeaderTimeout: 5 * time.Second}
-		defer func() { _ = srv.Close() }()
-		go func() { _ = srv.Serve(ln) }()
-		fmt.Fprintf(os.Stderr, "watch on http://%s/\n", ln.Addr())
+		defer end()
 	}
 	defer d.close()
 	if err := d.start(ctx); err != nil {
@@ -265,12 +270,14 @@ func (d *demo) join(ctx context.Context, link stream.Link, aside string) (*demoV
 	if err != nil {
 		return nil, err
 	}
-	var out io.Writer
+	var out node.GroupSink
 	d.mu.Lock()
 	d.made++
-	name := fmt.Sprintf("p%02d", d.made)
-	if d.made == 1 && d.live != nil {
-		out = d.live
+	number := d.made
+	// The last of the first viewers is a viewer as others are; the first has the
+	// publisher to itself.
+	if number == d.peers-1 && d.live != nil {
+		out = node.Outputs(d.live, d.hls, d.whep)
 	}
 	d.mu.Unlock()
 	player := node.NewPlayer(out, time.Second)
@@ -279,7 +286,7 @@ func (d *demo) join(ctx context.Context, link stream.Link, aside string) (*demoV
 		return nil, errors.Join(err, n.Close())
 	}
 	player.Attach(s)
-	v := &demoViewer{name: name, node: n, session: s, player: player, fault: fault, began: time.Now(), aside: aside, done: make(chan struct{})}
+	v := &demoViewer{n: number, name: fmt.Sprintf("p%02d", number), node: n, session: s, player: player, fault: fault, began: time.Now(), aside: aside, done: make(chan struct{})}
 	runCtx, cancel := context.WithCancel(ctx)
 	v.cancel = cancel
 	go func() {
@@ -288,7 +295,11 @@ func (d *demo) join(ctx context.Context, link stream.Link, aside string) (*demoV
 	}()
 	d.mu.Lock()
 	d.viewers = append(d.viewers, v)
+	if out != nil {
+		d.watched = v
+	}
 	d.mu.Unlock()
+	d.follow(runCtx, n)
 	return v, nil
 }
 
@@ -300,7 +311,7 @@ func (d *demo) all() []*demoViewer {
 
 // loop lets things happen and shows them until ctx ends.
 func (d *demo) loop(ctx context.Context) {
-	defer d.tasks.Wait()
+	defer d.wait()
 	show := time.NewTicker(time.Second)
 	defer show.Stop()
 	var next time.Time
@@ -319,6 +330,9 @@ func (d *demo) loop(ctx context.Context) {
 		select {
 		case <-due:
 			next, room = next.Add(d.every), d.scenario.lasts
+			if d.isPaused() {
+				continue
+			}
 			done := make(chan struct{})
 			over = done
 			go func() {
@@ -340,6 +354,14 @@ func (d *demo) loop(ctx context.Context) {
 			return
 		}
 	}
+}
+
+// wait waits for what is still going on; nothing more begins.
+func (d *demo) wait() {
+	d.mu.Lock()
+	d.ended = true
+	d.mu.Unlock()
+	d.tasks.Wait()
 }
 
 // close ends the viewer at once.

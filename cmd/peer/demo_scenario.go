@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"github.com/braidway/braidway/measure"
-	"github.com/braidway/braidway/overlay"
 )
 
 const (
@@ -100,95 +99,26 @@ func describeScenarios() string {
 }
 
 // kill cuts the busiest relay off and lets a fresh peer join.
-func (d *demo) kill(ctx context.Context) {
-	victim, children, touched := d.busiest("dead")
-	if victim == nil {
-		return
-	}
-	victim.fault.Cut()
-	at := time.Now()
-	d.drop(victim)
-	e := d.begin("%s died with %d children, %d viewers behind it", victim.name, children, len(touched))
-	d.reckon(ctx, e, touched, at, &d.gaps)
-	d.replace(ctx)
-	go victim.close()
-}
+func (d *demo) kill(ctx context.Context) { d.strike(ctx, d.busiest(), faultKill) }
 
 // freeze stops the busiest relay's packets for a while.
-func (d *demo) freeze(ctx context.Context) {
-	victim, children, touched := d.busiest("frozen")
-	if victim == nil {
-		return
-	}
-	victim.fault.Freeze()
-	at := time.Now()
-	d.reckon(ctx, d.begin("%s froze with %d children, %d viewers behind it", victim.name, children, len(touched)), touched, at, &d.gaps)
-	pause(ctx, demoFreeze)
-	victim.fault.Thaw()
-	thawed := time.Now()
-	if !d.catchUp(ctx, victim) {
-		d.note("%s is not back after it stood still for %v", victim.name, thawed.Sub(at).Round(100*time.Millisecond))
-		return
-	}
-	others := slices.DeleteFunc(d.watching(), func(v *demoViewer) bool { return v == victim })
-	d.reckon(ctx, d.note("%s is back %.0f ms after it stood still for %v", victim.name, millis(time.Since(thawed)), thawed.Sub(at).Round(100*time.Millisecond)),
-		others, thawed, &d.returns)
-}
-
-// catchUp waits until a viewer that was frozen is where the others are, and
-// counts its picture again from there on.
-func (d *demo) catchUp(ctx context.Context, v *demoViewer) bool {
-	p, _ := d.publishers()
-	edge, ok := p.pub.Session().Snapshot()
-	if !ok || !until(ctx, demoLimit, func() bool {
-		snap, ok := v.session.Snapshot()
-		return ok && v.player.Stats().Position >= edge.Edge && !slices.ContainsFunc(snap.Stripes, func(s overlay.StripeSnapshot) bool { return !s.Fed })
-	}) {
-		return false
-	}
-	v.player.Restart()
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	v.aside, v.forgiven = "", v.player.Stats().Missed
-	return true
-}
+func (d *demo) freeze(ctx context.Context) { d.strike(ctx, d.busiest(), faultFreeze) }
 
 // drain drains the busiest relay, lets it leave and a fresh peer join.
-func (d *demo) drain(ctx context.Context) {
-	victim, children, touched := d.busiest("drains")
-	if victim == nil {
-		return
-	}
-	at := time.Now()
-	e := d.begin("%s drains with %d children, %d viewers behind it", victim.name, children, len(touched))
-	victim.leave(ctx)
-	d.drop(victim)
-	d.amend(e, ", and has left after %.0f ms", millis(time.Since(at)))
-	d.reckon(ctx, e, touched, at, &d.gaps)
-	d.replace(ctx)
-}
-
-// leave hands the viewer's children over, then closes it.
-func (v *demoViewer) leave(ctx context.Context) {
-	drain, cancel := context.WithTimeout(ctx, demoDrain)
-	defer cancel()
-	v.node.Drain(drain, demoDrain)
-	v.close()
-}
+func (d *demo) drain(ctx context.Context) { d.strike(ctx, d.busiest(), faultDrain) }
 
 // crowd lets many come at once, whom the publisher has no room for, and leave again.
 func (d *demo) crowd(ctx context.Context) {
-	watching := d.watching()
+	hit := d.hits(d.watching())
 	p, _ := d.publishers()
 	link := p.pub.Link() // with its addresses: they ask the publisher first
-	at := time.Now()
 	size := max(leastCrowd, min(d.peers, crowdPerCore*runtime.GOMAXPROCS(0)))
 	snap, _ := p.pub.Session().Snapshot()
-	e := d.begin("%d came at once to a publisher with %d of %d places taken", size, snap.Used, fewSlots*len(snap.Stripes))
+	e := d.begin(faultCrowd, "", "%d came at once to a publisher with %d of %d places taken", size, snap.Used, fewSlots*len(snap.Stripes))
 	var mu sync.Mutex
 	var guests []*demoViewer
 	atOnce(size, func(int) {
-		v, err := d.join(ctx, link, "guest")
+		v, err := d.join(ctx, link, asideGuest)
 		if err != nil {
 			d.failing(ctx, err)
 			return
@@ -219,12 +149,16 @@ func (d *demo) crowd(ctx context.Context) {
 		d.drop(guests[i])
 	})
 	d.amend(e, ", and left")
-	d.reckon(ctx, e, watching, at, &d.gaps)
+	d.reckon(ctx, e, hit, &d.gaps)
 }
 
 // succeed cuts the publisher off, waits for the standby to go on, and starts a
 // fresh standby.
 func (d *demo) succeed(ctx context.Context) {
+	if !d.term.TryLock() {
+		return // it is going on
+	}
+	defer d.term.Unlock()
 	old, next := d.publishers()
 	if next == nil { // the last one did not start
 		d.standBy(ctx)
@@ -235,27 +169,28 @@ func (d *demo) succeed(ctx context.Context) {
 		return next.pub.Active() || len(st) == 1 && len(st[0].Heirs) > 0
 	}
 	if !until(ctx, demoLimit, followed) {
-		d.note("%s does not follow %s yet", next.name, old.name)
+		d.note("", "", "%s does not follow %s yet", next.name, old.name)
 		return
 	}
-	at := time.Now()
+	hit := d.hits(d.watching())
 	var e *demoEvent
 	if next.pub.Active() { // the machine stood still for longer than a lease
-		e = d.note("%s was silent for too long", old.name)
+		e = d.note(faultTakeover, old.name, "%s was silent for too long", old.name)
 	} else {
 		old.fault.Cut()
-		e = d.begin("%s died", old.name)
+		e = d.begin(faultTakeover, old.name, "%s died", old.name)
 	}
 	old.stop()
 	if !until(ctx, demoLimit, next.pub.Active) {
 		d.amend(e, ", and %s does not go on", next.name)
 		return
 	}
-	d.amend(e, ", %s went on after %.0f ms under epoch %d", next.name, millis(time.Since(at)), next.pub.Epoch())
+	d.amend(e, ", %s went on after %.0f ms under epoch %d", next.name, millis(time.Since(hit.at)), next.pub.Epoch())
 	d.mu.Lock()
 	d.active, d.standby = next, nil
+	d.bury(old.name, old.id(), rolePublisher)
 	d.mu.Unlock()
-	d.reckon(ctx, e, d.watching(), at, &d.gaps)
+	d.reckon(ctx, e, hit, &d.gaps)
 	go func() { _ = old.node.Close() }()
 	d.standBy(ctx)
 }
@@ -281,37 +216,6 @@ func atOnce(n int, do func(i int)) {
 	wg.Wait()
 }
 
-// busiest returns the relay with most children, the viewer of the page
-// excepted, how many it has, and who has it on a path. From now on it is aside.
-func (d *demo) busiest(aside string) (busiest *demoViewer, most int, touched []*demoViewer) {
-	most = -1
-	snaps := map[*demoViewer]overlay.Snapshot{}
-	watching := d.watching()
-	for i, v := range watching {
-		snap, ok := v.session.Snapshot()
-		if !ok {
-			continue
-		}
-		snaps[v] = snap
-		if snap.Used > most && (i > 0 || d.live == nil) {
-			busiest, most = v, snap.Used
-		}
-	}
-	if busiest == nil {
-		return nil, 0, nil
-	}
-	id := busiest.session.Self()
-	for _, v := range watching {
-		if v != busiest && slices.ContainsFunc(snaps[v].Stripes, func(s overlay.StripeSnapshot) bool { return slices.Contains(s.Path, id) }) {
-			touched = append(touched, v)
-		}
-	}
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	busiest.aside = aside
-	return busiest, most, touched
-}
-
 // watching returns the viewers whose picture counts.
 func (d *demo) watching() []*demoViewer {
 	d.mu.Lock()
@@ -324,6 +228,7 @@ func (d *demo) drop(v *demoViewer) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.viewers = slices.DeleteFunc(d.viewers, func(o *demoViewer) bool { return o == v })
+	d.bury(v.name, v.id(), roleViewer)
 }
 
 // replace lets a fresh peer join for one that is gone.
@@ -338,33 +243,6 @@ func (d *demo) failing(ctx context.Context, err error) {
 	if ctx.Err() == nil {
 		d.log.Error("a fresh peer did not start", "err", err)
 	}
-}
-
-// reckon puts the gaps of the touched viewers from a time on down to an event
-// that is over, and notes the longest once demoWatch has passed.
-func (d *demo) reckon(ctx context.Context, e *demoEvent, touched []*demoViewer, from time.Time, gaps *[]float64) {
-	d.tasks.Go(func() {
-		if !pause(ctx, demoWatch) {
-			return // not measured
-		}
-		to := time.Now()
-		worst := 0.0
-		d.mu.Lock()
-		for _, v := range d.viewers {
-			v.cost = ""
-		}
-		for _, v := range touched {
-			if !slices.Contains(d.viewers, v) || v.aside != "" {
-				continue // struck since
-			}
-			ms := millis(v.player.GapBetween(from.Sub(v.began), to.Sub(v.began), true))
-			v.cost = fmt.Sprintf("%.0f ms", ms)
-			worst = max(worst, ms)
-			*gaps = append(*gaps, ms)
-		}
-		d.mu.Unlock()
-		d.amend(e, ": longest gap %.0f ms", worst)
-	})
 }
 
 // pause waits; false: ctx ended first.

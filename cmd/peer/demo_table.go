@@ -16,27 +16,40 @@ import (
 // keptEvents bounds the events that the table tells of.
 const keptEvents = 6
 
+// keptHistory bounds the events that the page tells of.
+const keptHistory = 40
+
 // demoEvent is what happened, and what it cost once that is known.
 type demoEvent struct {
-	text string
-	told bool // where lines stay
+	id    int // 1 and up
+	at    time.Time
+	fault string // "": nothing but a remark
+	peer  string // who was struck
+	text  string
+	cost  *faultCost // nil: not known yet
+	told  bool       // where lines stay
 }
 
 // begin counts an event and says what happens.
-func (d *demo) begin(format string, args ...any) *demoEvent {
+func (d *demo) begin(fault, peer, format string, args ...any) *demoEvent {
 	d.mu.Lock()
 	d.count++
 	d.mu.Unlock()
-	return d.note(format, args...)
+	return d.note(fault, peer, format, args...)
 }
 
 // note says something without counting it.
-func (d *demo) note(format string, args ...any) *demoEvent {
-	e := &demoEvent{text: fmt.Sprintf(format, args...)}
+func (d *demo) note(fault, peer, format string, args ...any) *demoEvent {
+	e := &demoEvent{at: time.Now(), fault: fault, peer: peer, text: fmt.Sprintf(format, args...)}
 	d.mu.Lock()
-	defer d.mu.Unlock()
+	d.noted++
+	e.id = d.noted
 	d.events = append(d.events, e)
 	d.events = d.events[max(0, len(d.events)-keptEvents):]
+	d.history = append(d.history, e)
+	d.history = d.history[max(0, len(d.history)-keptHistory):]
+	d.mu.Unlock()
+	d.tellPage(eventFault, fault, peer)
 	return e
 }
 
@@ -46,6 +59,7 @@ func (d *demo) amend(e *demoEvent, format string, args ...any) {
 	defer d.mu.Unlock()
 	e.text += fmt.Sprintf(format, args...)
 	e.told = false
+	d.tellPage(eventCost, e.fault, e.peer)
 }
 
 // tell returns what is to be said of the last event and of those before it;
@@ -126,9 +140,12 @@ func (d *demo) table(viewers []*demoViewer) string {
 			started = fmt.Sprintf("%.0f ms", *ms)
 		}
 		d.mu.Lock()
-		missed, cost := v.missed(), v.cost
-		if v.aside != "" {
+		missed, cost := v.missed(), ""
+		switch {
+		case v.aside != "":
 			cost = v.aside
+		case v.cost != nil:
+			cost = fmt.Sprintf("%.0f ms", *v.cost)
 		}
 		d.mu.Unlock()
 		fmt.Fprintf(&b, "%-5s %-24s %-24s %8d %8s %8d %8s\n", v.name, strings.Join(parents, " "), strings.Join(standbys, " "), snap.Used, started, missed, cost)

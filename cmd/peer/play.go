@@ -67,6 +67,7 @@ output (-o -), players (--http: MPEG-TS and HLS, docs/playing.md) or a directory
 			}
 			r.begun.Store(true)
 			player.Attach(s)
+			out.node.Store(r.Node)
 			ended, err := play(r, s, player, timeout, duration)
 			rep := player.Report()
 			if ended {

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net/http"
 	"os"
+	"sync/atomic"
 	"time"
 
 	"github.com/braidway/braidway/internal/media"
@@ -34,7 +35,8 @@ type outputs struct {
 	hls   *hls.Server
 	whep  *rtc.WHEP
 	rec   *media.Recorder
-	close []func() error // in this order
+	node  atomic.Pointer[node.Node] // nil: it is starting
+	close []func() error            // in this order
 }
 
 func (o *outputs) bind(cmd *cobra.Command) {
@@ -97,12 +99,8 @@ func (o *outputs) open(log *slog.Logger, say io.Writer) (node.GroupSink, error) 
 			return nil, err
 		}
 		o.live, o.whep = web.NewLive(), rtc.NewWHEP(rtc.WHEPConfig{Log: log})
-		mux := http.NewServeMux()
-		mux.Handle("/", o.live.Handler())
-		mux.Handle("/hls/", o.hls)
-		mux.Handle("/whep", o.whep)
-		mux.Handle("/whep/", o.whep)
-		site, err := web.Serve(web.SiteConfig{Addr: o.http, Handler: mux, CertFile: o.cert, KeyFile: o.key, Log: log})
+		page := web.New(web.Parts{Live: o.live, HLS: o.hls, WHEP: o.whep, State: o.ofNode((*node.Node).ServeState), Events: o.ofNode((*node.Node).ServeEvents)})
+		site, err := web.Serve(web.SiteConfig{Addr: o.http, Handler: page, CertFile: o.cert, KeyFile: o.key, Log: log})
 		if err != nil {
 			return nil, errors.Join(err, o.hls.Close())
 		}
@@ -111,6 +109,19 @@ func (o *outputs) open(log *slog.Logger, say io.Writer) (node.GroupSink, error) 
 		fmt.Fprintf(say, "watch on %s\n", site.URL)
 	}
 	return node.Outputs(o.sinks...), nil
+}
+
+// ofNode answers with a handler of the node, once that is there.
+func (o *outputs) ofNode(serve func(*node.Node, http.ResponseWriter, *http.Request)) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		n := o.node.Load()
+		if n == nil {
+			w.Header().Set("Retry-After", "1")
+			http.Error(w, "this peer is starting", http.StatusServiceUnavailable)
+			return
+		}
+		serve(n, w, r)
+	})
 }
 
 // ended tells players that the stream is over, and gives them time to hear it;

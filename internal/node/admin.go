@@ -68,11 +68,8 @@ func (n *Node) StartAdmin(cfg AdminConfig) (*Admin, error) {
 	if cfg.Metrics {
 		return n.serveAdmin(ln, cfg, mux)
 	}
-	mux.HandleFunc("GET /api/v1/state", func(w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set("Content-Type", "application/json")
-		_ = json.NewEncoder(w).Encode(n.State())
-	})
-	mux.HandleFunc("GET /api/v1/events", n.serveEvents)
+	mux.HandleFunc("GET /api/v1/state", n.ServeState)
+	mux.HandleFunc("GET /api/v1/events", n.ServeEvents)
 	mux.HandleFunc("GET /api/v1/checks", n.serveChecks)
 	mux.HandleFunc("POST /api/v1/drain", func(w http.ResponseWriter, _ *http.Request) {
 		if cfg.Drain == nil {
@@ -143,13 +140,15 @@ func unready(w http.ResponseWriter, why string) {
 	fmt.Fprintln(w, why)
 }
 
-// serveEvents sends trace events as server-sent events until the client leaves.
-func (n *Node) serveEvents(w http.ResponseWriter, r *http.Request) {
-	f, ok := w.(http.Flusher)
-	if !ok {
-		http.Error(w, "streaming is not possible here", http.StatusInternalServerError)
-		return
-	}
+// ServeState answers with the State as JSON.
+func (n *Node) ServeState(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", "no-store")
+	_ = json.NewEncoder(w).Encode(n.State())
+}
+
+// ServeEvents sends trace events as server-sent events until the client leaves.
+func (n *Node) ServeEvents(w http.ResponseWriter, r *http.Request) {
 	if n.readers.Add(1) > maxEventReaders {
 		n.readers.Add(-1)
 		unready(w, fmt.Sprintf("%d read the events already", maxEventReaders))
@@ -158,6 +157,17 @@ func (n *Node) serveEvents(w http.ResponseWriter, r *http.Request) {
 	defer n.readers.Add(-1)
 	c, stop := n.Events()
 	defer stop()
+	StreamEvents(w, r, c, func(e TraceEvent) string { return e.Event })
+}
+
+// StreamEvents sends what comes from c as server-sent events, JSON under the
+// name that it has, until the client leaves.
+func StreamEvents[E any](w http.ResponseWriter, r *http.Request, c <-chan E, name func(E) string) {
+	f, ok := w.(http.Flusher)
+	if !ok {
+		http.Error(w, "streaming is not possible here", http.StatusInternalServerError)
+		return
+	}
 	out := http.NewResponseController(w)
 	w.Header().Set("Content-Type", "text/event-stream")
 	w.Header().Set("Cache-Control", "no-store")
@@ -172,7 +182,7 @@ func (n *Node) serveEvents(w http.ResponseWriter, r *http.Request) {
 			if err != nil {
 				return
 			}
-			if _, err := fmt.Fprintf(w, "event: %s\ndata: %s\n\n", e.Event, b); err != nil {
+			if _, err := fmt.Fprintf(w, "event: %s\ndata: %s\n\n", name(e), b); err != nil {
 				return
 			}
 		case <-alive.C:

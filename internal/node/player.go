@@ -41,7 +41,8 @@ type Player struct {
 	play    *stream.Playout
 	view    *measure.Viewer
 	session *Session
-	epoch   uint64 // the highest seen, which view follows
+	epoch   uint64        // the highest seen, which view follows
+	age     time.Duration // of objects as they come, a moving average
 	// What was there when the measures began anew.
 	zero   stream.PlayoutStats
 	totals Totals
@@ -119,7 +120,12 @@ func (p *Player) Started(now time.Duration, epoch, first uint64) {
 func (p *Player) Delivered(now time.Duration, o *stream.Parsed) {
 	p.mu.Lock()
 	p.play.Add(now, *o)
-	p.view.Object(now, o.Epoch, o.Seq, o.Time, time.Duration(time.Now().UnixMicro()-o.Time)*time.Microsecond)
+	age := time.Duration(time.Now().UnixMicro()-o.Time) * time.Microsecond
+	p.view.Object(now, o.Epoch, o.Seq, o.Time, age)
+	if p.age == 0 {
+		p.age = age
+	}
+	p.age += (age - p.age) / ageWeight
 	p.mu.Unlock()
 	select {
 	case p.wake <- struct{}{}:
@@ -252,6 +258,34 @@ func (p *Player) Report() measure.Report {
 	r := p.view.Report(s.Now(), &st)
 	r.Stream, r.Peer = s.id.String(), s.node.host.ID().String()
 	return r
+}
+
+const (
+	// ageWeight: of so many objects, about a second's, the age is averaged.
+	ageWeight = 64
+	// latelySpan is how far Lately looks back.
+	latelySpan = time.Second
+)
+
+// Lately is what a viewer experienced just now, for charts, in ms.
+type Lately struct {
+	GapMS     float64 `json:"gap_ms"`     // longest gap of the last second; 0: shorter than 40
+	LatencyMS float64 `json:"latency_ms"` // age of the objects that came, averaged over about a second
+}
+
+// Lately returns what was experienced just now.
+func (p *Player) Lately() Lately {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.session == nil {
+		return Lately{}
+	}
+	now := p.session.Now()
+	l := Lately{GapMS: milliseconds(p.view.GapBetween(now-latelySpan, now, true)), LatencyMS: milliseconds(p.age)}
+	if l.GapMS < 40 {
+		l.GapMS = 0
+	}
+	return l
 }
 
 // Measures implements the admin API's measures.

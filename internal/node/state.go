@@ -55,13 +55,14 @@ func (s *Session) Totals() Totals {
 // inside is what the session's loop owns.
 type inside struct {
 	overlay.Snapshot
-	pressed  bool
-	troubles int     // how often slots were given up
-	bitrate  float64 // of the stream, bit/s
-	limited  bool    // the upload's limit is known
-	off      bool    // it takes no children
-	age      time.Duration
-	aged     bool // age is known
+	standings []overlay.Standing
+	pressed   bool
+	troubles  int     // how often slots were given up
+	bitrate   float64 // of the stream, bit/s
+	limited   bool    // the upload's limit is known
+	off       bool    // it takes no children
+	age       time.Duration
+	aged      bool // age is known
 }
 
 func (s *Session) inside() (in inside, ok bool) {
@@ -69,7 +70,7 @@ func (s *Session) inside() (in inside, ok bool) {
 		return in, false
 	}
 	ok = s.Do(func() {
-		in = inside{Snapshot: s.core.Snapshot(), pressed: s.slots.line.Pressed(), troubles: s.slots.line.Troubles,
+		in = inside{Snapshot: s.core.Snapshot(), standings: s.core.Standings(), pressed: s.slots.line.Pressed(), troubles: s.slots.line.Troubles,
 			bitrate: s.slots.bitrate, limited: s.slots.limit > 0, off: s.slots.off}
 		in.age, in.aged = s.ages.least(s.Now())
 	})
@@ -131,12 +132,22 @@ type StreamState struct {
 	Troubles  int              `json:"slot_troubles"` // how often slots were given up for that
 	Known     int              `json:"known_peers"`
 	Neighbour int              `json:"neighbours"`
+	Levels    []LevelState     `json:"levels"` // of the neighbours
 	Stripes   []StripeState    `json:"stripes"`
 	Refused   map[string]int64 `json:"refused,omitempty"`    // subscriptions, by code
 	RefusedBy map[string]int64 `json:"refused_by,omitempty"` // this peer's, by others
 	Counts    CountState       `json:"counts"`
-	Measures  any              `json:"measures,omitempty"`
-	Input     *InputState      `json:"input,omitempty"` // of this publisher
+	Lately    any              `json:"lately,omitempty"`   // of a viewer: Lately
+	Measures  any              `json:"measures,omitempty"` // of a viewer: a report so far
+	Input     *InputState      `json:"input,omitempty"`    // of this publisher
+}
+
+// LevelState is how one neighbour stands.
+type LevelState struct {
+	Peer    string  `json:"peer"`
+	Level   string  `json:"level"` // healthy, suspect, gone, starved or wary
+	Leaving bool    `json:"leaving,omitempty"`
+	RTT     float64 `json:"rtt_ms"` // when it was met
 }
 
 // CountState are totals of one stream since the peer joined it.
@@ -185,7 +196,10 @@ type StripeState struct {
 }
 
 // measured is implemented by observers that have a viewer's report.
-type measured interface{ Measures() any }
+type measured interface {
+	Measures() any
+	Lately() Lately
+}
 
 // State describes the node and its sessions.
 func (n *Node) State() State {
@@ -203,10 +217,10 @@ func (n *Node) State() State {
 
 func (s *Session) state() StreamState {
 	c := &s.count
-	st := StreamState{ID: s.id.String(), Role: s.Role().String(), Stripes: []StripeState{}, Received: c.objects.Load() + c.control.Load(),
+	st := StreamState{ID: s.id.String(), Role: s.Role().String(), Levels: []LevelState{}, Stripes: []StripeState{}, Received: c.objects.Load() + c.control.Load(),
 		Unique: c.unique.Load(), Sent: c.outData.Load() + c.outCtl.Load()}
 	if m, ok := s.cfg.Observer.(measured); ok {
-		st.Measures = m.Measures()
+		st.Measures, st.Lately = m.Measures(), m.Lately()
 	}
 	if rec, ok := s.Record(); ok {
 		if h, err := holderOf(rec); err == nil {
@@ -236,6 +250,9 @@ func (s *Session) state() StreamState {
 	st.Counts = CountState{Suspects: k.Suspects, Cancels: k.Cancels, Switches: k.Switches, Moves: k.Moves, Pushed: k.Pushed, Stalls: k.Stalls}
 	st.Started, st.Epoch, st.Position, st.Edge = snap.Started, snap.Epoch, snap.Position, snap.Edge
 	st.Slots, st.Used, st.Known, st.Neighbour = snap.Slots, snap.Used, snap.Known, len(snap.Neighbours)
+	for _, n := range snap.standings {
+		st.Levels = append(st.Levels, LevelState{Peer: s.Name(n.ID), Level: n.Level.String(), Leaving: n.Leaving, RTT: milliseconds(n.RTT)})
+	}
 	for _, t := range snap.Stripes {
 		v := StripeState{Stripe: t.Stripe, Path: s.names(t.Path), Standbys: s.names(t.Standbys), Children: s.names(t.Children), Fed: t.Fed, State: stripeState(&t), Lacking: t.Lacking}
 		if v.State == stripeSilent {

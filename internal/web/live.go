@@ -1,12 +1,11 @@
-// Package web serves a stream to players over HTTP: MPEG-TS at /live.ts and a
-// plain page that says so.
+// Package web serves a stream to players over HTTP, and the page that shows it
+// and the peers that carry it.
 package web
 
 // This file answers: how do many HTTP clients get one stream without any of
 // them holding up the others?
 
 import (
-	"fmt"
 	"net/http"
 	"sync"
 	"time"
@@ -166,17 +165,6 @@ func (l *Live) leave(c *liveClient) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	delete(l.clients, c)
-}
-
-// Handler serves the page and the stream.
-func (l *Live) Handler() http.Handler {
-	mux := http.NewServeMux()
-	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("Content-Type", "text/html; charset=utf-8")
-		fmt.Fprintf(w, "<!doctype html><title>Braidway</title><h1>Braidway</h1><p>The stream as MPEG-TS: <a href=\"/live.ts\">/live.ts</a>, as HLS: <a href=\"/hls/live.m3u8\">/hls/live.m3u8</a></p><pre>ffplay http://%s/live.ts</pre>", r.Host)
-	})
-	mux.Handle("/live.ts", l)
-	return mux
 }
 
 // ServeHTTP serves the stream as it is, to one client for as long as that reads.

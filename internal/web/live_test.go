@@ -10,7 +10,6 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
-	"strings"
 	"testing"
 	"time"
 
@@ -53,7 +52,7 @@ func (l *Live) sendGroup(n int) {
 
 func TestAClientBeginsAtAGroupAndGetsAllThatFollows(t *testing.T) {
 	l := NewLive()
-	srv := httptest.NewServer(l.Handler())
+	srv := httptest.NewServer(New(Parts{Live: l}))
 	defer srv.Close()
 	refused := func(when string) {
 		t.Helper()
@@ -94,7 +93,7 @@ func TestAClientBeginsAtAGroupAndGetsAllThatFollows(t *testing.T) {
 
 func TestASlowClientLosesWholeGroupsAndHarmsNobody(t *testing.T) {
 	l := NewLive()
-	srv := httptest.NewServer(l.Handler())
+	srv := httptest.NewServer(New(Parts{Live: l}))
 	defer srv.Close()
 	_, _ = l.Write(group(0)) // it has begun
 	conn, err := (&net.Dialer{}).DialContext(context.Background(), "tcp", srv.Listener.Addr().String())
@@ -171,14 +170,5 @@ func waitClients(t *testing.T, l *Live, n int) {
 		if time.Now().After(deadline) {
 			t.Fatalf("%d clients, want %d", have, n)
 		}
-	}
-}
-
-func TestThePageNamesTheStream(t *testing.T) {
-	srv := httptest.NewServer(NewLive().Handler())
-	defer srv.Close()
-	b, _ := io.ReadAll(get(t, srv.URL+"/").Body)
-	if !strings.Contains(string(b), "/live.ts") || !strings.Contains(string(b), "/hls/live.m3u8") {
-		t.Errorf("the page says %s", b)
 	}
 }

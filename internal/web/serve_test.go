@@ -59,7 +59,7 @@ func certificate(t *testing.T) (cert, key string, pool *x509.CertPool) {
 func TestASiteSpeaksHTTP12And3(t *testing.T) {
 	cert, key, pool := certificate(t)
 	l := NewLive()
-	s, err := Serve(SiteConfig{Addr: "127.0.0.1:0", Handler: l.Handler(), CertFile: cert, KeyFile: key})
+	s, err := Serve(SiteConfig{Addr: "127.0.0.1:0", Handler: New(Parts{Live: l}), CertFile: cert, KeyFile: key})
 	if err != nil {
 		t.Fatal(err)
 	}
