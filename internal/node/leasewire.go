@@ -57,13 +57,44 @@ func readLeaseWord(r *bufio.Reader) (w leaseWord, err error) {
 		return w, fmt.Errorf("%w: no word about a lease", errFrame)
 	}
 	w.state = body[0]
-	epoch, n := binary.Uvarint(body[1:])
-	wait, m := binary.Uvarint(body[1+max(n, 0):])
-	if n <= 0 || m <= 0 || epoch > stream.MaxEpoch || wait > uint64(time.Hour.Milliseconds()) {
+	epoch, rest, ok1 := takeNumber(body[1:], stream.MaxEpoch)
+	wait, rest, ok2 := takeNumber(rest, uint64(time.Hour.Milliseconds()))
+	if !ok1 || !ok2 {
 		return w, fmt.Errorf("%w: no word about a lease", errFrame)
 	}
-	w.epoch, w.wait, w.raw = epoch, time.Duration(wait)*time.Millisecond, body[1+n+m:]
+	w.epoch, w.wait, w.raw = epoch, time.Duration(wait)*time.Millisecond, rest
 	return w, nil
+}
+
+// takeNumber takes a varint in its shortest form, of at most limit, from b.
+func takeNumber(b []byte, limit uint64) (v uint64, rest []byte, ok bool) {
+	v, n := binary.Uvarint(b)
+	if n <= 0 || v > limit || n > 1 && b[n-1] == 0 {
+		return 0, nil, false
+	}
+	return v, b[n:], true
+}
+
+// leaseAsk is a question about a stream's lease.
+type leaseAsk struct {
+	id    stream.ID
+	proof []byte // by the stream's key; empty: the asker does not want to stand by
+}
+
+// append appends the body of the frame.
+func (a leaseAsk) append(b []byte) []byte {
+	var flags byte
+	if len(a.proof) > 0 {
+		flags = askToStandBy
+	}
+	return append(append(append(b, flags), a.id[:]...), a.proof...)
+}
+
+func parseAsk(body []byte) (a leaseAsk, err error) {
+	if len(body) < askSize || body[0] > askToStandBy || len(body) != askSize+int(body[0])*ed25519.SignatureSize {
+		return a, fmt.Errorf("%w: no question about a lease", errFrame)
+	}
+	return leaseAsk{stream.ID(body[1:askSize]), body[askSize:]}, nil
 }
 
 // proof is what a standby signs with the stream's key: it is asker's, for holder.
@@ -91,12 +122,11 @@ func askLease(ctx context.Context, from *p2p.Host, at peer.AddrInfo, id stream.I
 			st = nil
 		}
 	}()
-	body := append([]byte{0}, id[:]...)
+	ask := leaseAsk{id: id}
 	if key != nil {
-		body[0] = askToStandBy
-		body = append(body, ed25519.Sign(key, proof(id, from.ID(), at.ID))...)
+		ask.proof = ed25519.Sign(key, proof(id, from.ID(), at.ID))
 	}
-	if _, err = st.Write(appendFrame(nil, frameAsk, body)); err != nil {
+	if _, err = st.Write(appendFrame(nil, frameAsk, ask.append(nil))); err != nil {
 		return w, st, nil, err
 	}
 	r = bufio.NewReaderSize(st, 8<<10)
@@ -121,13 +151,20 @@ func (n *Node) handleLease(st network.Stream) {
 	_ = st.SetDeadline(time.Now().Add(askTimeout))
 	r := bufio.NewReaderSize(st, 256)
 	kind, body, err := readFrame(r, 1+askSize+ed25519.SignatureSize)
-	if err != nil || kind != frameAsk || len(body) < askSize || len(body) != askSize+int(body[0]&askToStandBy)*ed25519.SignatureSize {
+	if err == nil && kind != frameAsk {
+		err = errFrame
+	}
+	var ask leaseAsk
+	if err == nil {
+		ask, err = parseAsk(body)
+	}
+	if err != nil {
 		_ = st.Reset()
 		return
 	}
 	var pub *Publication
 	word, holds := leaseWord{state: leaseFree}, false
-	id := stream.ID(body[1:askSize])
+	id := ask.id
 	asker := st.Conn().RemotePeer()
 	if s := n.session(id); s != nil {
 		pub, word.raw = s.pub, s.rawRecord()
@@ -141,7 +178,7 @@ func (n *Node) handleLease(st network.Stream) {
 		_ = st.Reset()
 		return
 	}
-	if !holds || body[0] != askToStandBy || !ed25519.Verify(pubOf(pub.cfg.Key), proof(id, asker, n.host.ID()), body[askSize:]) {
+	if !holds || len(ask.proof) == 0 || !ed25519.Verify(pubOf(pub.cfg.Key), proof(id, asker, n.host.ID()), ask.proof) {
 		_ = st.Close()
 		return
 	}
