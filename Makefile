@@ -1,18 +1,29 @@
 # Everything that people and CI run. `make help` lists it.
 GOLANGCI_VERSION := v2.15.0
 LINT := bin/golangci-lint-$(GOLANGCI_VERSION)
+GOVULNCHECK_VERSION := v1.9.0
+GOVULNCHECK := bin/govulncheck-$(GOVULNCHECK_VERSION)
+CYCLONEDX_VERSION := v1.10.0
+CYCLONEDX := bin/cyclonedx-gomod-$(CYCLONEDX_VERSION)
+DIST ?= dist
 ARGS ?=
 FUZZTIME ?= 30s
 SOAK ?= 10m
 
 .DEFAULT_GOAL := help
-.PHONY: build demo test test-real test-virtual lint fmt bench fuzz chaos soak sim tune clean help
+.PHONY: build release release-check demo test test-real test-virtual lint lint-supply fmt bench fuzz chaos soak sim tune clean help
 
 help: ## list the targets
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
 
 build: ## build bin/peer
 	go build -trimpath -o bin/peer ./cmd/peer
+
+release: $(CYCLONEDX) ## static binaries for all systems into DIST=dist, with SHA256SUMS and bills of materials
+	BOM=$(CURDIR)/$(CYCLONEDX) sh scripts/release.sh $(DIST)
+
+release-check: ## build the linux/amd64 release again elsewhere, without a cache: the bytes must be the same
+	sh scripts/reproducible.sh $(DIST)
 
 demo: build ## run the demo; ARGS="--duration 40s --kill-every 5s --report r.json"
 	./bin/peer demo $(ARGS)
@@ -36,12 +47,24 @@ test-virtual:
 	nice -n 19 go test -race -timeout 10m -run AnyNumberOfShards ./sim
 	nice -n 19 go test -timeout 10m $$(go list ./... | grep -E '$(ALONE)')
 
-lint: $(LINT) ## vet, format and the import law
+lint: $(LINT) lint-supply ## vet, format, the import law; licences and known vulnerabilities of what we depend on
 	$(LINT) run ./...
+
+lint-supply: build $(CYCLONEDX) $(GOVULNCHECK)
+	$(CYCLONEDX) bin -json -std -licenses -version dev bin/peer 2>/dev/null | go run ./scripts/licences
+	sh scripts/vulnerabilities.sh $(GOVULNCHECK)
 
 $(LINT):
 	GOBIN=$(CURDIR)/bin go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_VERSION)
 	mv bin/golangci-lint $(LINT)
+
+$(CYCLONEDX):
+	GOBIN=$(CURDIR)/bin go install github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod@$(CYCLONEDX_VERSION)
+	mv bin/cyclonedx-gomod $(CYCLONEDX)
+
+$(GOVULNCHECK):
+	GOBIN=$(CURDIR)/bin go install golang.org/x/vuln/cmd/govulncheck@$(GOVULNCHECK_VERSION)
+	mv bin/govulncheck $(GOVULNCHECK)
 
 fmt: ## format the code
 	gofmt -w $$(git ls-files '*.go')
@@ -52,7 +75,7 @@ bench: ## run the benchmarks, ours beside the baselines
 fuzz: ## fuzz every parser for FUZZTIME
 	@for p in $$(go list ./...); do \
 	  for f in $$(go test -list '^Fuzz' $$p | grep '^Fuzz'); do \
-	    echo "$$p $$f"; go test -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) $$p || exit 1; \
+	    echo "$$p $$f"; go test -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 20x $$p || exit 1; \
 	  done; done
 
 chaos: ## the five transient failures on real processes, for half an hour; prints a table
@@ -70,4 +93,4 @@ tune: build ## sweep the defaults into docs/tuning.md and tuning.csv; ARGS="--se
 	./bin/peer sim tune --out docs $(ARGS)
 
 clean: ## remove what was built
-	rm -rf bin
+	rm -rf bin $(DIST)
