@@ -42,7 +42,9 @@ func spellings(t *testing.T, file string) map[string]string {
 	}
 	key := k.(ed25519.PrivateKey)
 	seed := key.Seed()
-	decimals := func(sep string) string { return strings.ReplaceAll(strings.Trim(fmt.Sprint(seed[:16]), "[]"), " ", sep) }
+	decimals := func(sep string) string {
+		return strings.ReplaceAll(strings.Trim(fmt.Sprint(seed[:16]), "[]"), " ", sep)
+	}
 	return map[string]string{
 		"raw":             string(seed),
 		"hex":             hex.EncodeToString(seed),
