@@ -11,12 +11,12 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/pem"
-	"fmt"
 	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -42,8 +42,9 @@ func spellings(t *testing.T, file string) map[string]string {
 	}
 	key := k.(ed25519.PrivateKey)
 	seed := key.Seed()
-	decimals := func(sep string) string {
-		return strings.ReplaceAll(strings.Trim(fmt.Sprint(seed[:16]), "[]"), " ", sep)
+	var numbers []string
+	for _, c := range seed[:16] {
+		numbers = append(numbers, strconv.Itoa(int(c)))
 	}
 	return map[string]string{
 		"raw":             string(seed),
@@ -53,8 +54,8 @@ func spellings(t *testing.T, file string) map[string]string {
 		"libp2p's base64": base64.StdEncoding.EncodeToString(append([]byte{8, 1, 18, 64}, key...))[:40],
 		"base32":          strings.ToLower(base32.StdEncoding.WithPadding(base32.NoPadding).EncodeToString(seed)[:50]),
 		"PEM":             strings.Split(string(b), "\n")[1][22:60],
-		"as a list":       decimals(" "),
-		"as JSON's list":  decimals(","),
+		"as a list":       strings.Join(numbers, " "),
+		"as JSON's list":  strings.Join(numbers, ","),
 	}
 }
 
