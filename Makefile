@@ -1,19 +1,30 @@
 # Everything that people and CI run. `make help` lists it.
 GOLANGCI_VERSION := v2.15.0
 LINT := bin/golangci-lint-$(GOLANGCI_VERSION)
+GOVULNCHECK_VERSION := v1.9.0
+GOVULNCHECK := bin/govulncheck-$(GOVULNCHECK_VERSION)
+CYCLONEDX_VERSION := v1.10.0
+CYCLONEDX := bin/cyclonedx-gomod-$(CYCLONEDX_VERSION)
+DIST ?= dist
 ARGS ?=
 FUZZTIME ?= 30s
 SOAK ?= 10m
 CROWD ?= 30s
 
 .DEFAULT_GOAL := help
-.PHONY: build demo test test-real test-virtual test-deploy lint fmt bench fuzz latency crowd chaos soak sim tune picture clean help
+.PHONY: build release release-check demo test test-real test-virtual test-deploy lint lint-supply fmt bench fuzz latency crowd chaos soak sim tune picture clean help
 
 help: ## list the targets
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
 
 build: ## build bin/peer, one static binary
 	CGO_ENABLED=0 go build -trimpath -o bin/peer ./cmd/peer
+
+release: $(CYCLONEDX) ## static binaries for all systems into DIST=dist, with SHA256SUMS and bills of materials
+	BOM=$(CURDIR)/$(CYCLONEDX) sh scripts/release.sh $(DIST)
+
+release-check: ## build the linux/amd64 release again elsewhere, without a cache: the bytes must be the same
+	sh scripts/reproducible.sh $(DIST)
 
 demo: build ## run the demo; ARGS="--duration 40s --kill-every 5s --report r.json"
 	./bin/peer demo $(ARGS)
@@ -41,12 +52,24 @@ test-virtual:
 test-deploy:
 	cd deploy/check && nice -n 19 go test -timeout 10m ./...
 
-lint: $(LINT) ## vet, format and the import law
+lint: $(LINT) lint-supply ## vet, format, the import law; licences and known vulnerabilities of what we depend on
 	$(LINT) run ./...
+
+lint-supply: build $(CYCLONEDX) $(GOVULNCHECK)
+	$(CYCLONEDX) bin -json -std -licenses -version dev bin/peer 2>/dev/null | go run ./scripts/licences
+	sh scripts/vulnerabilities.sh $(GOVULNCHECK)
 
 $(LINT):
 	GOBIN=$(CURDIR)/bin go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_VERSION)
 	mv bin/golangci-lint $(LINT)
+
+$(CYCLONEDX):
+	GOBIN=$(CURDIR)/bin go install github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod@$(CYCLONEDX_VERSION)
+	mv bin/cyclonedx-gomod $(CYCLONEDX)
+
+$(GOVULNCHECK):
+	GOBIN=$(CURDIR)/bin go install golang.org/x/vuln/cmd/govulncheck@$(GOVULNCHECK_VERSION)
+	mv bin/govulncheck $(GOVULNCHECK)
 
 fmt: ## format the code
 	gofmt -w $$(git ls-files '*.go')
@@ -57,7 +80,7 @@ bench: ## run the benchmarks, ours beside the baselines
 fuzz: ## fuzz every parser for FUZZTIME
 	@for p in $$(go list ./...); do \
 	  for f in $$(go test -list '^Fuzz' $$p | grep '^Fuzz'); do \
-	    echo "$$p $$f"; go test -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) $$p || exit 1; \
+	    echo "$$p $$f"; go test -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 20x $$p || exit 1; \
 	  done; done
 
 latency: ## how far players are behind, three hops from the publisher; prints figures
@@ -84,4 +107,4 @@ picture: ## pictures of the demo's page for the README, made by a browser: docs/
 	BRAIDWAY_PAGE_PNG=$(CURDIR)/docs/plots/page.png go test -count 1 -timeout 5m -v -run TestPagePicture ./cmd/peer
 
 clean: ## remove what was built
-	rm -rf bin
+	rm -rf bin $(DIST)

@@ -1,53 +1,82 @@
-// Package braidway publishes, watches and relays live streams from another Go
-// program. It is a thin layer over the live runtime; cmd/peer is the same
-// runtime behind a command line.
-//
-//	peer, err := braidway.New(braidway.Config{})
-//	stream, err := peer.Publish(ctx, "my show")
-//	fmt.Println(stream.Link())
-//	io.Copy(stream, input) // call stream.StartGroup(nil) where a decoder can start
 package braidway
+
+// This file answers: how does a program start a peer, and how does it leave?
 
 import (
 	"context"
 	"crypto/ed25519"
 	"crypto/rand"
-	"errors"
 	"fmt"
-	"io"
 	"log/slog"
+	"strings"
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/peer"
+	ma "github.com/multiformats/go-multiaddr"
 
 	"github.com/braidway/braidway/internal/node"
 	"github.com/braidway/braidway/internal/node/p2p"
-	"github.com/braidway/braidway/stream"
 )
 
-// ErrEnded is returned by Watch when the publisher ended the stream.
-var ErrEnded = node.ErrEnded
-
 // Config of a peer. The zero value is a peer with a new identity on free ports
-// of all interfaces.
+// of all interfaces, that finds others by links and on the local network.
 type Config struct {
-	// Key is the identity; nil: a new one.
+	// Key is the identity, and the key of what the peer publishes; nil: a new
+	// one each time. See LoadKey.
 	Key ed25519.PrivateKey
-	// Listen and Bootstrap are multiaddrs; bootstrap ones end in /p2p/<id>.
-	Listen, Bootstrap []string
-	// UploadLimit bounds what children are sent, bit/s; 0: measured.
+	// Listen are multiaddrs, as /ip4/0.0.0.0/udp/4001/quic-v1; every one must
+	// work. Empty: QUIC and TCP on free ports of all interfaces.
+	Listen []string
+	// Bootstrap are multiaddrs of DHT nodes to start from; they end in /p2p/<id>.
+	// Empty: links and the local network must do.
+	Bootstrap []string
+	// UploadLimit bounds what children are sent, bit/s, up to 10^12; 0: measured.
 	UploadLimit int64
+	// MaxChildren bounds the children in any one stripe, 0 to 65535; 0: only the
+	// upload does.
+	MaxChildren int
 	// NoMDNS leaves the local network alone.
 	NoMDNS bool
-	// Log may be nil.
+	// NoNAT looks for no ways in from outside (port mapping, AutoNAT, hole
+	// punching, circuits). A peer that listens on loopback alone never does.
+	NoNAT bool
+	// Log takes what operators want to know; nil: nothing is logged.
 	Log *slog.Logger
 }
 
-// Peer takes part in streams.
-type Peer struct{ node *node.Node }
+// LoadKey reads the ed25519 key in file, and makes one there, with mode 0600,
+// when there is none. A program that publishes keeps its key, or its link
+// changes each time.
+func LoadKey(file string) (ed25519.PrivateKey, error) {
+	key, _, err := p2p.LoadOrCreateKey(file)
+	return key, err
+}
 
-// New starts a peer.
+// Peer takes part in streams. Its methods may be called from several
+// goroutines at once.
+type Peer struct {
+	node   *node.Node
+	ctx    context.Context // ends with Close
+	cancel context.CancelFunc
+}
+
+// New starts a peer. Call Close at the end.
 func New(cfg Config) (*Peer, error) {
+	switch {
+	case cfg.Key != nil && len(cfg.Key) != ed25519.PrivateKeySize:
+		return nil, outside("Config.Key", fmt.Sprintf("%d bytes", len(cfg.Key)), fmt.Sprintf("%d, or nil", ed25519.PrivateKeySize))
+	case cfg.UploadLimit < 0 || cfg.UploadLimit > 1e12:
+		return nil, outside("Config.UploadLimit", cfg.UploadLimit, "0 to 10^12 bit/s")
+	case cfg.MaxChildren < 0 || cfg.MaxChildren > 65535:
+		return nil, outside("Config.MaxChildren", cfg.MaxChildren, "0 to 65535")
+	}
+	local := len(cfg.Listen) > 0
+	for _, a := range cfg.Listen {
+		if _, err := ma.NewMultiaddr(a); err != nil {
+			return nil, as(ErrConfig, fmt.Errorf("Config.Listen %q: %w; write for example /ip4/0.0.0.0/udp/4001/quic-v1", a, err))
+		}
+		local = local && (strings.HasPrefix(a, "/ip4/127.") || strings.HasPrefix(a, "/ip6/::1/"))
+	}
 	if cfg.Key == nil {
 		_, key, err := ed25519.GenerateKey(rand.Reader)
 		if err != nil {
@@ -55,86 +84,56 @@ func New(cfg Config) (*Peer, error) {
 		}
 		cfg.Key = key
 	}
-	nc := node.Config{NoMDNS: cfg.NoMDNS, UploadLimit: cfg.UploadLimit, Log: cfg.Log,
-		Host: p2p.HostConfig{Key: cfg.Key, Listen: cfg.Listen, NAT: len(cfg.Listen) == 0, AllowLoopback: true}}
+	nc := node.Config{NoMDNS: cfg.NoMDNS, UploadLimit: cfg.UploadLimit, MaxChildren: cfg.MaxChildren, Log: cfg.Log,
+		Host: p2p.HostConfig{Key: cfg.Key, Listen: cfg.Listen, NAT: !local && !cfg.NoNAT, RelayService: !local && !cfg.NoNAT, AllowLoopback: true}}
 	for _, a := range cfg.Bootstrap {
 		ai, err := peer.AddrInfoFromString(a)
 		if err != nil {
-			return nil, fmt.Errorf("braidway: bootstrap address %s: %w", a, err)
+			return nil, as(ErrConfig, fmt.Errorf("Config.Bootstrap %q: %w; write for example /ip4/192.0.2.1/udp/4001/quic-v1/p2p/12D3…", a, err))
 		}
 		nc.DHT.Bootstrap = append(nc.DHT.Bootstrap, *ai)
 	}
 	n, err := node.New(nc)
 	if err != nil {
-		return nil, err
+		return nil, public(err)
 	}
-	return &Peer{n}, nil
+	p := &Peer{node: n}
+	p.ctx, p.cancel = context.WithCancel(context.Background())
+	return p, nil
 }
 
-// Close hands children over, for at most wait, and leaves.
-func (p *Peer) Close(wait time.Duration) error {
-	ctx, cancel := context.WithTimeout(context.Background(), wait)
-	defer cancel()
+// ID returns the peer's libp2p id, as text.
+func (p *Peer) ID() string { return p.node.Host().ID().String() }
+
+// Addrs returns the multiaddrs at which others may reach the peer; they end in
+// its id, and serve as Config.Bootstrap of others.
+func (p *Peer) Addrs() []string {
+	var all []string
+	for _, a := range p.node.Host().P2PAddrs() {
+		all = append(all, a.String())
+	}
+	return all
+}
+
+// drainTime is how long children have where ctx of Drain has no deadline: the
+// default of the peer command.
+const drainTime = 5 * time.Second
+
+// Drain asks the children in all streams to move, and returns when they have,
+// or when ctx ends, with its error. A publisher hands the stream over to a standby
+// where it has one. Close comes after it.
+func (p *Peer) Drain(ctx context.Context) error {
+	wait := drainTime
+	if at, ok := ctx.Deadline(); ok {
+		wait = max(0, time.Until(at))
+	}
 	p.node.Drain(ctx, wait)
-	return p.node.Close()
-}
-
-// Publication is a stream that this peer publishes.
-type Publication struct{ pub *node.Publication }
-
-// Publish begins the stream name of this peer's key; it is live at once.
-func (p *Peer) Publish(ctx context.Context, name string) (*Publication, error) {
-	pub, err := p.node.Publish(ctx, node.PublishConfig{Name: name})
-	if err != nil {
-		return nil, err
-	}
-	return &Publication{pub}, nil
-}
-
-// Link returns the share link.
-func (p *Publication) Link() string { return p.pub.Link().String() }
-
-// StartGroup says that a viewer can start with what is written next, after
-// preamble, which only such viewers get.
-func (p *Publication) StartGroup(preamble []byte) error { return p.pub.StartGroup(preamble) }
-
-// Write adds bytes to the stream; they go out within 25 ms.
-func (p *Publication) Write(b []byte) (int, error) { return p.pub.Write(b) }
-
-// End ends the stream.
-func (p *Publication) End() { p.pub.End() }
-
-// Watch writes the stream of link to w, in order and from a group's start,
-// until ctx ends, writing fails or the stream ends (ErrEnded). It relays too.
-func (p *Peer) Watch(ctx context.Context, link string, w io.Writer) error {
-	l, err := stream.ParseLink(link)
-	if err != nil {
-		return err
-	}
-	player := node.NewPlayer(w, 0)
-	s, err := p.node.Join(l, node.SessionConfig{Role: node.RoleViewer, Observer: player})
-	if err != nil {
-		return err
-	}
-	defer s.Close()
-	player.Attach(s)
-	return player.Run(ctx, s)
-}
-
-// Relay relays the stream of link until ctx ends.
-func (p *Peer) Relay(ctx context.Context, link string) error {
-	l, err := stream.ParseLink(link)
-	if err != nil {
-		return err
-	}
-	s, err := p.node.Join(l, node.SessionConfig{Role: node.RoleRelay})
-	if err != nil {
-		return err
-	}
-	defer s.Close()
-	<-ctx.Done()
-	if errors.Is(ctx.Err(), context.Canceled) {
-		return nil
-	}
 	return ctx.Err()
+}
+
+// Close leaves everything at once: publications, viewers and relays end with
+// ErrClosed.
+func (p *Peer) Close() error {
+	p.cancel()
+	return p.node.Close()
 }

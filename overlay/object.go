@@ -5,14 +5,12 @@ package overlay
 import (
 	"slices"
 	"time"
-
-	"github.com/braidway/braidway/stream"
 )
 
 // object handles an arrived or, at the publisher, made object. Hot path: it
 // must not allocate.
 func (p *Peer) object(ev *Event) {
-	if p.cfg.Publisher && ev.Peer != p.self {
+	if p.cfg.Publisher && ev.Peer != p.self || ev.Seq > lastSeq {
 		return
 	}
 	if ev.Epoch != p.epoch {
@@ -60,10 +58,7 @@ func (p *Peer) object(ev *Event) {
 // advance moves the stripe's lowest missing Seq on and plans a repair when that is a hole.
 func (p *Peer) advance(i int) {
 	s, k := &p.stripes[i], uint64(p.cfg.Stripes)
-	if b := p.have.Base(); s.next < b {
-		s.next = b + (uint64(i)+k-b%k)%k
-		s.holeAt = p.now
-	}
+	p.skip(i)
 	moved := false
 	for s.next < s.front && p.have.Has(s.next) {
 		s.next += k
@@ -78,6 +73,14 @@ func (p *Peer) advance(i int) {
 			at = p.now + pullAgain/2
 		}
 		p.repairAt = min(p.repairAt, at)
+	}
+}
+
+// skip moves the stripe's lowest missing Seq to what the window still holds:
+// objects of other stripes may have moved that on, by any distance.
+func (p *Peer) skip(i int) {
+	if s := &p.stripes[i]; s.next < p.have.Base() {
+		s.next, s.holeAt = p.firstOf(i, p.have.Base()), p.now
 	}
 }
 
@@ -110,9 +113,10 @@ func (p *Peer) beacon(ev *Event) {
 		p.heardFrom(ev.Peer, i, 0, false)
 		return
 	}
-	// A position is a claim, not an object: it must not move the edge further
-	// than one window, or a liar could make everyone pull what never was.
-	if ev.Seq > p.edge+uint64(p.cfg.Window) {
+	// A position is a claim, not an object: all of them together must not move the
+	// edge further than one window, or a liar could make everyone pull what never
+	// was, and look for ever for what is missing up to there. (Found by FuzzCore.)
+	if ev.Seq > p.proven()+uint64(p.cfg.Window) || ev.Seq > lastSeq {
 		return
 	}
 	p.heardFrom(ev.Peer, i, ev.Seq, false)
@@ -162,7 +166,7 @@ func (p *Peer) begin(first uint64) {
 // raise moves the start up, since a stripe can only be had from there on; not
 // once something can be played: what is missing then is a hole for pulls.
 func (p *Peer) raise(first uint64) {
-	if first <= p.start || p.have.Next() > p.start || first > stream.MaxSeq {
+	if first <= p.start || p.have.Next() > p.start || first > lastSeq {
 		return
 	}
 	p.start = first
@@ -199,13 +203,26 @@ func (p *Peer) latestGroup() (uint64, bool) {
 }
 
 // nextGroup guesses the first Seq of the group after the latest: as long as the
-// one before. 0: there is nothing to guess from.
+// one before. 0: there is nothing to guess from, or nothing that others would believe.
 func (p *Peer) nextGroup() uint64 {
 	if p.nGroups < 2 {
 		return 0
 	}
 	last := p.groups[p.nGroups-1]
-	return last + (last - p.groups[p.nGroups-2])
+	next := last + (last - p.groups[p.nGroups-2])
+	if next > p.edge+uint64(p.cfg.Window) {
+		return 0
+	}
+	return next
+}
+
+// proven is one past the highest Seq of which an object was here, or where the
+// stream is taken from: no claim is needed for what is below.
+func (p *Peer) proven() uint64 {
+	if top, ok := p.have.Max(); ok {
+		return max(top+1, p.start)
+	}
+	return p.start
 }
 
 func (p *Peer) sawEdge(edge uint64) {

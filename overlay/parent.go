@@ -98,7 +98,7 @@ func (p *Peer) expect(n *neighbour, i int, start uint64) {
 // accepted makes n the parent of a stripe that asked for it.
 func (p *Peer) accepted(n *neighbour, m Accept) {
 	i := int(m.Stripe)
-	if i >= len(p.stripes) || len(m.Path) == 0 || len(m.Path) > MaxPath || m.Path[len(m.Path)-1] != n.id || m.Epoch == 0 || p.cfg.Publisher && p.publishAt == 0 {
+	if i >= len(p.stripes) || len(m.Path) == 0 || len(m.Path) > MaxPath || m.Path[len(m.Path)-1] != n.id || m.Epoch == 0 || m.Start > lastSeq || p.cfg.Publisher && p.publishAt == 0 {
 		p.ban(n.id)
 		return
 	}
@@ -108,7 +108,7 @@ func (p *Peer) accepted(n *neighbour, m Accept) {
 	}
 	s := &p.stripes[i]
 	if s.parent == n.id {
-		p.setPath(i, m.Path)
+		p.pathChanged(n, Path{Stripe: m.Stripe, Path: m.Path})
 		return
 	}
 	try := s.try
@@ -128,7 +128,7 @@ func (p *Peer) accepted(n *neighbour, m Accept) {
 	n.promised &^= 1 << i
 	s.try = attempt{}
 	n.breaker.Success()
-	if slices.Contains(m.Path, p.self) || p.childAt(i, n.id) >= 0 || p.started && m.Epoch < p.epoch {
+	if slices.Contains(m.Path, p.self) || len(m.Path) == MaxPath || p.childAt(i, n.id) >= 0 || p.started && m.Epoch < p.epoch {
 		p.loop(n, i)
 		return
 	}
@@ -175,6 +175,9 @@ func (p *Peer) accepted(n *neighbour, m Accept) {
 		s.holeAt = p.now - p.holeDelay()
 	}
 	p.setPath(i, m.Path)
+	if slices.Contains(s.standbys, n.id) { // where the path is the same again, nothing else makes it choose anew
+		p.standAt = min(p.standAt, p.now+150*time.Millisecond)
+	}
 	if !p.wantsParents() {
 		p.find.Reset()
 		p.braidAt = min(p.braidAt, p.now+p.jitter(braidAfter))
@@ -185,7 +188,8 @@ func (p *Peer) accepted(n *neighbour, m Accept) {
 	}
 }
 
-// loop turns down n, whose path runs through this peer or which is behind it.
+// loop turns down n, whose path runs through this peer or leaves it no place, or
+// which is behind it.
 func (p *Peer) loop(n *neighbour, i int) {
 	p.stats.Loops++
 	p.trace(TraceLoop, n.id, i, 0, 0)

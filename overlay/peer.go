@@ -15,6 +15,11 @@ import (
 // never is the deadline of what is not due.
 const never = time.Duration(1<<63 - 1)
 
+// lastSeq is the highest Seq that a core takes: what it says about what lies
+// beyond, edges and positions, must fit on the wire too, or its neighbours would
+// ban it. (Found by FuzzCore.)
+const lastSeq = stream.MaxSeq - 1<<32
+
 // Peer is the core of one peer in one stream. It is owned by one loop.
 //
 // The order of its fields, and of those of stripe and neighbour, is that of

@@ -131,6 +131,7 @@ func (p *Peer) repairDue(i int) time.Duration {
 // forget gives up holes of stripe i that are too old.
 func (p *Peer) forget(i int, end uint64) {
 	s := &p.stripes[i]
+	p.skip(i)
 	for s.next < end && p.age(s.next) > p.oldAge() {
 		p.have.GiveUp(s.next + 1)
 		s.front = max(s.front, s.next+1)
@@ -145,6 +146,7 @@ func (p *Peer) forget(i int, end uint64) {
 func (p *Peer) pullFrom(i int, end uint64, hedge bool) int {
 	s := &p.stripes[i]
 	k := uint64(p.cfg.Stripes)
+	p.skip(i)
 	total, ordinal := 0, 0
 	var to [sourcesAtOnce]*neighbour
 	var ask [sourcesAtOnce]Pull

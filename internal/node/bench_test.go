@@ -1,3 +1,5 @@
+//go:build unix
+
 package node
 
 // This file answers: what does our relay cost, beside raw quic-go and beside a

@@ -312,6 +312,9 @@ func FuzzLeaseWord(f *testing.F) {
 		if err != nil {
 			return
 		}
+		if !bytes.HasPrefix(b, w.append(nil)) {
+			t.Errorf("two encodings of %+v", w)
+		}
 		if w.state < leaseLocked || w.state > leaseFree || w.epoch > stream.MaxEpoch || w.wait > time.Hour || len(w.raw) > stream.MaxRecord {
 			t.Errorf("%+v is out of range", w)
 		}

@@ -82,13 +82,53 @@ func readLeaseWord(r *bufio.Reader) (w leaseWord, err error) {
 		return w, fmt.Errorf("%w: no word about a lease", errFrame)
 	}
 	w.state = body[0]
-	epoch, n := binary.Uvarint(body[1:])
-	wait, m := binary.Uvarint(body[1+max(n, 0):])
-	if n <= 0 || m <= 0 || epoch > stream.MaxEpoch || wait > uint64(time.Hour.Milliseconds()) {
+	epoch, rest, ok1 := takeNumber(body[1:], stream.MaxEpoch)
+	wait, rest, ok2 := takeNumber(rest, uint64(time.Hour.Milliseconds()))
+	if !ok1 || !ok2 {
 		return w, fmt.Errorf("%w: no word about a lease", errFrame)
 	}
-	w.epoch, w.wait, w.raw = epoch, time.Duration(wait)*time.Millisecond, body[1+n+m:]
+	w.epoch, w.wait, w.raw = epoch, time.Duration(wait)*time.Millisecond, rest
 	return w, nil
+}
+
+// takeNumber takes a varint in its shortest form, of at most limit, from b.
+func takeNumber(b []byte, limit uint64) (v uint64, rest []byte, ok bool) {
+	v, n := binary.Uvarint(b)
+	if n <= 0 || v > limit || n > 1 && b[n-1] == 0 {
+		return 0, nil, false
+	}
+	return v, b[n:], true
+}
+
+// leaseAsk is a question about a stream's lease.
+type leaseAsk struct {
+	id      stream.ID
+	standBy bool   // renewals are wanted; with a proof only
+	proof   []byte // by the stream's key; empty: none
+}
+
+// append appends the body of the frame.
+func (a leaseAsk) append(b []byte) []byte {
+	var flags byte
+	switch {
+	case len(a.proof) == 0:
+	case a.standBy:
+		flags = askToStandBy
+	default:
+		flags = askProven
+	}
+	return append(append(append(b, flags), a.id[:]...), a.proof...)
+}
+
+func parseAsk(body []byte) (a leaseAsk, err error) {
+	size := askSize
+	if len(body) > 0 && body[0] != 0 {
+		size += ed25519.SignatureSize
+	}
+	if len(body) != size || body[0] > askProven {
+		return a, fmt.Errorf("%w: no question about a lease", errFrame)
+	}
+	return leaseAsk{stream.ID(body[1:askSize]), body[0] == askToStandBy, body[askSize:]}, nil
 }
 
 // proof is what a standby signs with the stream's key: it is asker's, for holder.
@@ -116,16 +156,11 @@ func askLease(ctx context.Context, from *p2p.Host, at peer.AddrInfo, q question)
 			st = nil
 		}
 	}()
-	id := q.id()
-	body := append([]byte{0}, id[:]...)
+	ask := leaseAsk{id: q.id(), standBy: q.standBy}
 	if q.key != nil {
-		body[0] = askProven
-		if q.standBy {
-			body[0] = askToStandBy
-		}
-		body = append(body, ed25519.Sign(q.key, proof(id, from.ID(), at.ID))...)
+		ask.proof = ed25519.Sign(q.key, proof(ask.id, from.ID(), at.ID))
 	}
-	if _, err = st.Write(appendFrame(nil, frameAsk, body)); err != nil {
+	if _, err = st.Write(appendFrame(nil, frameAsk, ask.append(nil))); err != nil {
 		return w, st, nil, err
 	}
 	r = bufio.NewReaderSize(st, 8<<10)
@@ -150,22 +185,25 @@ func (n *Node) handleLease(st network.Stream) {
 	_ = st.SetDeadline(time.Now().Add(askTimeout))
 	r := bufio.NewReaderSize(st, 256)
 	kind, body, err := readFrame(r, 1+askSize+ed25519.SignatureSize)
-	size := askSize
-	if len(body) > 0 && (body[0]&askToStandBy != 0 || body[0] == askProven) {
-		size += ed25519.SignatureSize
+	if err == nil && kind != frameAsk {
+		err = errFrame
 	}
-	if err != nil || kind != frameAsk || len(body) != size {
+	var ask leaseAsk
+	if err == nil {
+		ask, err = parseAsk(body)
+	}
+	if err != nil {
 		_ = st.Reset()
 		return
 	}
 	var pub *Publication
 	word, holds := leaseWord{state: leaseFree}, false
-	id := stream.ID(body[1:askSize])
+	id := ask.id
 	asker := st.Conn().RemotePeer()
 	s := n.openSession(id)
 	if s == nil {
 		// Of a private stream nobody hears but who has its key.
-		if s = n.blindSession(id); s != nil && (size == askSize || !ed25519.Verify(s.private.pub, proof(id, asker, n.host.ID()), body[askSize:])) {
+		if s = n.blindSession(id); s != nil && (len(ask.proof) == 0 || !ed25519.Verify(s.private.pub, proof(id, asker, n.host.ID()), ask.proof)) {
 			s = nil
 		}
 	}
@@ -181,7 +219,7 @@ func (n *Node) handleLease(st network.Stream) {
 		_ = st.Reset()
 		return
 	}
-	if !holds || body[0] != askToStandBy || !ed25519.Verify(pubOf(pub.cfg.Key), proof(id, asker, n.host.ID()), body[askSize:]) {
+	if !holds || !ask.standBy || !ed25519.Verify(pubOf(pub.cfg.Key), proof(id, asker, n.host.ID()), ask.proof) {
 		_ = st.Close()
 		return
 	}

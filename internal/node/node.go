@@ -22,6 +22,14 @@ import (
 	"github.com/braidway/braidway/stream"
 )
 
+// Errors of who takes part in what, for errors.Is.
+var (
+	// ErrClosed: the node was closed.
+	ErrClosed = errors.New("node: closed")
+	// ErrTakesPart: the node takes part in this stream already.
+	ErrTakesPart = errors.New("node: takes part in this stream already")
+)
+
 // Config of a node. Only Host.Key is required.
 type Config struct {
 	Host p2p.HostConfig
@@ -280,10 +288,10 @@ func (n *Node) newSession(id stream.ID, cfg SessionConfig) (*Session, error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if n.closed {
-		return nil, errors.New("node: closed")
+		return nil, ErrClosed
 	}
 	if n.sessions[id] != nil {
-		return nil, fmt.Errorf("node: takes part in stream %v already", id)
+		return nil, fmt.Errorf("%w: %v", ErrTakesPart, id)
 	}
 	n.sessions[id] = s
 	if s.private != nil {

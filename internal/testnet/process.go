@@ -19,7 +19,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
@@ -185,12 +184,6 @@ func (p *Process) Pid() int { return p.cmd.Process.Pid }
 
 // Kill ends the process at once, and says nothing to anybody.
 func (p *Process) Kill() { _ = p.cmd.Process.Kill() }
-
-// Freeze stops the process until Thaw.
-func (p *Process) Freeze() { p.Signal(syscall.SIGSTOP) }
-
-// Thaw lets a frozen process go on.
-func (p *Process) Thaw() { p.Signal(syscall.SIGCONT) }
 
 // WaitEnd waits until the process has ended by itself, and returns how.
 func (p *Process) WaitEnd(t testing.TB, limit time.Duration) error {
