@@ -10,7 +10,7 @@ import (
 )
 
 // ask sends a request to h as if from loopback.
-func ask(h http.Handler, method, url string, header ...string) *http.Response {
+func ask(h http.Handler, method, url string, header ...string) *httptest.ResponseRecorder {
 	r := httptest.NewRequest(method, url, nil)
 	r.RemoteAddr = "127.0.0.1:50000"
 	for i := 0; i < len(header); i += 2 {
@@ -18,16 +18,7 @@ func ask(h http.Handler, method, url string, header ...string) *http.Response {
 	}
 	w := httptest.NewRecorder()
 	h.ServeHTTP(w, r)
-	return w.Result()
-}
-
-func text(t *testing.T, res *http.Response) string {
-	t.Helper()
-	b, err := io.ReadAll(res.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(b)
+	return w
 }
 
 // named answers with a name and the path it was asked for.
@@ -50,16 +41,16 @@ func TestPartsAreWhereThePathsSayAndAbsentOnesSayWhatToDo(t *testing.T) {
 		{"GET", "/api/v1/demo", "demo /api/v1/demo", "peer demo"},
 		{"POST", "/api/v1/demo/peers/3/kill", "demo /api/v1/demo/peers/3/kill", "peer demo"},
 	} {
-		if got := text(t, ask(all, c.method, "http://127.0.0.1:8080"+c.path)); got != c.want {
+		if got := ask(all, c.method, "http://127.0.0.1:8080"+c.path).Body.String(); got != c.want {
 			t.Errorf("%s %s: %q, want %q", c.method, c.path, got, c.want)
 		}
 		res := ask(none, c.method, "http://127.0.0.1:8080"+c.path)
-		if got := text(t, res); res.StatusCode != http.StatusNotFound || !strings.Contains(got, c.missing) {
-			t.Errorf("%s %s without the part: %d %q, want 404 and %q", c.method, c.path, res.StatusCode, got, c.missing)
+		if got := res.Body.String(); res.Code != http.StatusNotFound || !strings.Contains(got, c.missing) {
+			t.Errorf("%s %s without the part: %d %q, want 404 and %q", c.method, c.path, res.Code, got, c.missing)
 		}
 	}
 	for want, h := range map[string]http.Handler{`data-parts="live hls whep whip state events demo"`: all, `data-parts="live"`: New(Parts{Live: named("live")})} {
-		if got := text(t, ask(h, "GET", "http://127.0.0.1:8080/")); !strings.Contains(got, want) {
+		if got := ask(h, "GET", "http://127.0.0.1:8080/").Body.String(); !strings.Contains(got, want) {
 			t.Errorf("the page does not say %s", want)
 		}
 	}
@@ -84,8 +75,8 @@ func TestAnotherSitesPageCanChangeNothing(t *testing.T) {
 		"another site's camera":                 {"POST", "http://127.0.0.1:8080/whip", []string{"Origin", "https://example.org", "Sec-Fetch-Site", "cross-site"}, 403},
 		"reading under another name":            {"GET", "http://example.org:8080/api/v1/state", nil, 200},
 	} {
-		if res := ask(h, c.method, c.url, c.header...); res.StatusCode != c.status {
-			t.Errorf("%s: status %d, want %d", name, res.StatusCode, c.status)
+		if res := ask(h, c.method, c.url, c.header...); res.Code != c.status {
+			t.Errorf("%s: status %d, want %d", name, res.Code, c.status)
 		}
 	}
 }
@@ -93,7 +84,7 @@ func TestAnotherSitesPageCanChangeNothing(t *testing.T) {
 func TestEveryAnswerForbidsWhatThePageDoesNotNeed(t *testing.T) {
 	h := New(Parts{State: named("state")})
 	for _, path := range []string{"/", "/assets/vendor/uPlot.min.css", "/api/v1/state", "/nothing", "/live.ts"} {
-		head := ask(h, "GET", "http://127.0.0.1"+path).Header
+		head := ask(h, "GET", "http://127.0.0.1"+path).Header()
 		csp := head.Get("Content-Security-Policy")
 		if !strings.Contains(csp, "default-src 'none'") || strings.Contains(csp, "unsafe") || strings.Contains(csp, "http") {
 			t.Errorf("%s: Content-Security-Policy %q", path, csp)
@@ -118,11 +109,11 @@ func TestFilesAreTypedCompressedAndAskedForAgainCheaply(t *testing.T) {
 		if b, err := io.ReadAll(z); err != nil || string(b) != string(a.plain) {
 			t.Errorf("%s: gzip changes it: %v", name, err)
 		}
-		if res := ask(h, "GET", "http://127.0.0.1/assets/"+name, "If-None-Match", res.Header.Get("ETag")); res.StatusCode != http.StatusNotModified {
-			t.Errorf("%s: asked for again: status %d", name, res.StatusCode)
+		if res := ask(h, "GET", "http://127.0.0.1/assets/"+name, "If-None-Match", res.Header().Get("ETag")); res.Code != http.StatusNotModified {
+			t.Errorf("%s: asked for again: status %d", name, res.Code)
 		}
 	}
-	if res := ask(h, "GET", "http://127.0.0.1/assets/../page.go"); res.StatusCode == http.StatusOK {
+	if res := ask(h, "GET", "http://127.0.0.1/assets/../page.go"); res.Code == http.StatusOK {
 		t.Error("files outside of assets are served")
 	}
 }
