@@ -91,7 +91,9 @@ func (p *Publication) beginTerm() (*stream.Sealer, error) {
 		return nil, nil
 	}
 	i.contents = p.session.private.opener.Contents()
-	i.readLedger(p.link.ID, time.Now())
+	if _, err := i.readLedger(p.link.ID, time.Now()); err != nil { // it was readable when the publication began
+		p.log.Error("revocations are as they were: the ledger cannot be read", "err", err)
+	}
 	first := len(i.contents) == 0
 	if err := p.rotate(time.Now()); err != nil {
 		return nil, err

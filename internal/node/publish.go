@@ -96,6 +96,9 @@ func (n *Node) Publish(ctx context.Context, cfg PublishConfig) (*Publication, er
 		rng: rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64())), higher: make(chan stream.Record, 1), done: make(chan struct{})}
 	if cfg.Private != nil {
 		p.issuer = &issuer{cfg: *cfg.Private}
+		if _, err := p.issuer.readLedger(link.ID, time.Now()); err != nil {
+			return nil, err
+		}
 	}
 	h, held := n.findHolder(ctx, link, &cfg)
 	if held != nil && !cfg.Standby {
