@@ -30,7 +30,7 @@ demo: build ## run the demo; ARGS="--duration 40s --kill-every 5s --report r.jso
 	./bin/peer demo $(ARGS)
 
 test: ## run all tests, with the race detector where goroutines meet
-	@sh scripts/need-ffmpeg.sh
+	@sh scripts/need-tools.sh
 	@$(MAKE) --no-print-directory -j2 -O test-real test-virtual test-deploy
 
 # Real hosts on real clocks: one package at a time, or they take each other's time.

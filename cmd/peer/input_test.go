@@ -21,17 +21,8 @@ import (
 
 	"github.com/braidway/braidway/internal/node"
 	"github.com/braidway/braidway/internal/testnet"
+	"github.com/braidway/braidway/internal/testnet/need"
 )
-
-func needFFmpeg(t *testing.T) {
-	t.Helper()
-	if _, err := exec.LookPath("ffmpeg"); err != nil {
-		if os.Getenv("CI") == "true" {
-			t.Fatal("ffmpeg is not installed")
-		}
-		t.Skip("SKIPPED: ffmpeg is not installed")
-	}
-}
 
 // encoder pushes pictures whose brightness counts from 0 to 99 and again, with a
 // beep at every 25th; frames: so many, 0: until it is killed.
@@ -73,7 +64,7 @@ func freeUDP(t *testing.T) string {
 }
 
 func TestAnEncoderIsKilledAndComesBackAndTheSamePlayerGoesOn(t *testing.T) {
-	needFFmpeg(t)
+	need.Program(t, "ffmpeg")
 	for name, c := range map[string]struct {
 		input, push string
 		format      string
@@ -272,7 +263,7 @@ func checkPictures(t *testing.T, file string, torn, tail int) {
 
 // A publisher that is killed leaves no ffmpeg behind.
 func TestFFmpegEndsWithItsPublisher(t *testing.T) {
-	needFFmpeg(t)
+	need.Program(t, "ffmpeg")
 	if _, err := os.Stat("/proc/self/stat"); err != nil {
 		t.Skip("SKIPPED: this needs Linux")
 	}

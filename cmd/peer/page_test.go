@@ -22,6 +22,7 @@ import (
 	"github.com/chromedp/chromedp"
 
 	"github.com/braidway/braidway/internal/testnet"
+	"github.com/braidway/braidway/internal/testnet/need"
 	"github.com/braidway/braidway/measure"
 )
 
@@ -38,19 +39,7 @@ type tab struct {
 // where there is no Chromium; with CI=true it fails then.
 func openTab(t *testing.T, url string) *tab {
 	t.Helper()
-	path := ""
-	for _, name := range []string{"chromium", "chromium-browser", "google-chrome"} {
-		if p, err := exec.LookPath(name); err == nil {
-			path = p
-			break
-		}
-	}
-	if path == "" {
-		if os.Getenv("CI") == "true" {
-			t.Fatal("chromium is not installed")
-		}
-		t.Skip("SKIPPED: chromium is not installed")
-	}
+	path := need.Browser(t)
 	alloc, stop := chromedp.NewExecAllocator(context.Background(), append(chromedp.DefaultExecAllocatorOptions[:],
 		chromedp.ExecPath(path), chromedp.NoSandbox, chromedp.WindowSize(1440, 1000),
 		chromedp.Flag("autoplay-policy", "no-user-gesture-required"),

@@ -24,20 +24,8 @@ import (
 
 	"github.com/braidway/braidway/internal/media"
 	"github.com/braidway/braidway/internal/testnet"
+	"github.com/braidway/braidway/internal/testnet/need"
 )
-
-// need skips without a program, and fails in CI.
-func need(t *testing.T, program string) string {
-	t.Helper()
-	path, err := exec.LookPath(program)
-	if err != nil {
-		if os.Getenv("CI") == "true" {
-			t.Fatal(program + " is not installed")
-		}
-		t.Skip("SKIPPED: " + program + " is not installed")
-	}
-	return path
-}
 
 // chain starts a publisher of the clip, relays with room for one child in each
 // stripe, and a viewer with args behind them all; it returns the viewer and
@@ -102,7 +90,7 @@ func evenFrames(t *testing.T, input string, seconds int) int {
 	if seconds > 0 {
 		args = append(args, "-read_intervals", fmt.Sprintf("%%+%d", seconds))
 	}
-	cmd := exec.CommandContext(ctx, need(t, "ffprobe"), append(args, input)...)
+	cmd := exec.CommandContext(ctx, need.Program(t, "ffprobe"), append(args, input)...)
 	var errs strings.Builder
 	cmd.Stderr = &errs
 	out, err := cmd.Output()
@@ -134,7 +122,7 @@ func evenFrames(t *testing.T, input string, seconds int) int {
 }
 
 func TestPlayersDecodeEveryFrameThreeHopsAway(t *testing.T) {
-	need(t, "ffprobe")
+	need.Program(t, "ffprobe")
 	dir := t.TempDir()
 	viewer, url := chain(t, 2, "--buffer", "3s", "--record", dir, "--rewind", "1m", "--rewind-dir", dir)
 	t.Run("players", func(t *testing.T) {
@@ -262,7 +250,7 @@ setInterval(() => fetch("/state", {method: "POST", body: JSON.stringify({at: v.c
 // playHLSJS plays a playlist in a browser, from another origin, until it has
 // played for 8 s, and checks that it plays evenly near the edge.
 func playHLSJS(t *testing.T, playlist string) {
-	chromium := need(t, "chromium")
+	chromium := need.Browser(t)
 	var mu sync.Mutex
 	var states []playerState
 	mux := http.NewServeMux()

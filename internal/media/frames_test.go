@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"pgregory.net/rapid"
+
+	"github.com/braidway/braidway/internal/testnet/need"
 )
 
 // demux returns all frames of b by PID, fed in pieces of n bytes.
@@ -186,21 +188,8 @@ func TestWhatIsNotTSIsSaidSo(t *testing.T) {
 	}
 }
 
-// needFFmpeg skips without ffmpeg, and fails in CI.
-func needFFmpeg(t *testing.T) string {
-	t.Helper()
-	path, err := exec.LookPath("ffmpeg")
-	if err != nil {
-		if os.Getenv("CI") == "true" {
-			t.Fatal("ffmpeg is not installed")
-		}
-		t.Skip("SKIPPED: ffmpeg is not installed")
-	}
-	return path
-}
-
 func TestOtherCodecsOfFFmpeg(t *testing.T) {
-	ffmpeg := needFFmpeg(t)
+	ffmpeg := need.Program(t, "ffmpeg")
 	for name, c := range map[string]struct {
 		args    []string
 		codecs  []Codec

@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/braidway/braidway/internal/testnet/need"
 	"github.com/braidway/braidway/stream"
 )
 
@@ -122,7 +123,7 @@ func TestAMulticastGroupIsJoined(t *testing.T) {
 }
 
 func TestFFmpegsWordsAreInOurLogAndItIsStartedAgain(t *testing.T) {
-	needFFmpeg(t)
+	need.Program(t, "ffmpeg")
 	var log noise
 	w := NewWatch(slog.New(slog.NewTextHandler(&log, nil)), 0, nil)
 	src, err := openChild("tcp://user:hidden@"+freePort(t), w)
@@ -145,7 +146,7 @@ func TestFFmpegsWordsAreInOurLogAndItIsStartedAgain(t *testing.T) {
 }
 
 func TestWhatMPEGTSCannotCarryIsNamed(t *testing.T) {
-	needFFmpeg(t)
+	need.Program(t, "ffmpeg")
 	file := t.TempDir() + "/a.webm"
 	if out, err := exec.Command("ffmpeg", "-v", "error", "-f", "lavfi", "-i", "testsrc=size=64x64:d=0.4", "-c:v", "libvpx-vp9", file).CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)

@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"pgregory.net/rapid"
+
+	"github.com/braidway/braidway/internal/testnet/need"
 )
 
 // groups is a sink that keeps what it gets.
@@ -112,13 +114,7 @@ func TestLostSyncLosesNoByte(t *testing.T) {
 }
 
 func TestTheLoopedClipDecodesWithoutError(t *testing.T) {
-	ffmpeg, err := exec.LookPath("ffmpeg")
-	if err != nil {
-		if os.Getenv("CI") == "true" {
-			t.Fatal("ffmpeg is not installed")
-		}
-		t.Skip("SKIPPED: ffmpeg is not installed")
-	}
+	ffmpeg := need.Program(t, "ffmpeg")
 	src := NewTestSource()
 	var b bytes.Buffer
 	last := time.Duration(0)

@@ -14,6 +14,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/braidway/braidway/internal/testnet/need"
 )
 
 // freePort returns an address of loopback that nobody listened on just now.
@@ -42,7 +44,7 @@ func rtmpIn(t *testing.T) (in *Ingest, w *Watch, addr string) {
 // pushing starts ffmpeg as an encoder that does not end by itself.
 func pushing(t *testing.T, url string, args ...string) (cmd *exec.Cmd, said *bytes.Buffer) {
 	t.Helper()
-	needFFmpeg(t)
+	need.Program(t, "ffmpeg")
 	said = &bytes.Buffer{}
 	all := append([]string{"-v", "error", "-re", "-f", "lavfi", "-i", "testsrc=size=160x120:rate=25", "-f", "lavfi", "-i", "sine=sample_rate=44100",
 		"-c:v", "libx264", "-preset", "ultrafast", "-g", "25", "-pix_fmt", "yuv420p", "-c:a", "aac"}, args...)

@@ -12,12 +12,14 @@ import (
 	"testing"
 
 	"pgregory.net/rapid"
+
+	"github.com/braidway/braidway/internal/testnet/need"
 )
 
 // encode makes MPEG-TS of n pictures at 25 a second, with sound, by args of ffmpeg.
 func encode(t *testing.T, n int, args ...string) []byte {
 	t.Helper()
-	needFFmpeg(t)
+	need.Program(t, "ffmpeg")
 	d := fmt.Sprintf("%.2f", float64(n)/25)
 	all := append([]string{"-v", "error", "-f", "lavfi", "-i", "testsrc=size=160x120:rate=25:d=" + d, "-f", "lavfi", "-i", "sine=frequency=440:sample_rate=48000:d=" + d,
 		"-c:v", "libx264", "-preset", "ultrafast", "-g", "25", "-pix_fmt", "yuv420p", "-c:a", "aac"}, args...)

@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"github.com/braidway/braidway/internal/media"
+	"github.com/braidway/braidway/internal/testnet/need"
 	"github.com/braidway/braidway/stream"
 )
 
@@ -76,13 +77,7 @@ func (f *feed) clip(t testing.TB, d time.Duration) {
 // file feeds an MPEG-TS that ffmpeg makes.
 func (f *feed) file(t *testing.T, args ...string) {
 	t.Helper()
-	ffmpeg, err := exec.LookPath("ffmpeg")
-	if err != nil {
-		if os.Getenv("CI") == "true" {
-			t.Fatal("ffmpeg is not installed")
-		}
-		t.Skip("SKIPPED: ffmpeg is not installed")
-	}
+	ffmpeg := need.Program(t, "ffmpeg")
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, ffmpeg, append(append([]string{"-v", "error"}, args...), "-f", "mpegts", "-")...)

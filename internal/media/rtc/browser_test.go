@@ -21,6 +21,7 @@ import (
 
 	"github.com/braidway/braidway/internal/media"
 	"github.com/braidway/braidway/internal/testnet"
+	"github.com/braidway/braidway/internal/testnet/need"
 )
 
 var binary = testnet.Build("../../../cmd/peer")
@@ -31,15 +32,6 @@ func TestMain(m *testing.M) {
 		_ = os.RemoveAll(filepath.Dir(file))
 	}
 	os.Exit(code)
-}
-
-// missing skips a test without a program that it needs; in CI it fails.
-func missing(t *testing.T, what string) {
-	t.Helper()
-	if os.Getenv("CI") == "true" {
-		t.Fatal(what + " is not installed")
-	}
-	t.Skip("SKIPPED: " + what + " is not installed")
 }
 
 // watchPage serves the page that watches.
@@ -53,16 +45,7 @@ func watchPage(t *testing.T) string {
 // browser opens a page in a headless Chromium with a camera that is none.
 func browser(t *testing.T, url string) context.Context {
 	t.Helper()
-	path := ""
-	for _, name := range []string{"chromium", "chromium-browser", "google-chrome"} {
-		if p, err := exec.LookPath(name); err == nil {
-			path = p
-			break
-		}
-	}
-	if path == "" {
-		missing(t, "chromium")
-	}
+	path := need.Browser(t)
 	alloc, stop := chromedp.NewExecAllocator(context.Background(), append(chromedp.DefaultExecAllocatorOptions[:],
 		chromedp.ExecPath(path), chromedp.NoSandbox,
 		chromedp.Flag("autoplay-policy", "no-user-gesture-required"),
@@ -247,10 +230,7 @@ func TestACameraInABrowserReachesAPlayer(t *testing.T) {
 	if testing.Short() {
 		t.Skip("SKIPPED: -short")
 	}
-	ffprobe, err := exec.LookPath("ffprobe")
-	if err != nil {
-		missing(t, "ffprobe")
-	}
+	ffprobe := need.Program(t, "ffprobe")
 	file, err := binary()
 	if err != nil {
 		t.Fatal(err)

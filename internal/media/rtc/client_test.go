@@ -9,7 +9,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"os"
 	"os/exec"
 	"strings"
 	"sync/atomic"
@@ -19,6 +18,7 @@ import (
 	"github.com/pion/webrtc/v4"
 
 	"github.com/braidway/braidway/internal/media"
+	"github.com/braidway/braidway/internal/testnet/need"
 )
 
 // response of an endpoint.
@@ -248,13 +248,7 @@ func picturesOf(t testing.TB, ts []byte) (frames []media.Frame) {
 // encoded returns d of MPEG-TS that the installed ffmpeg makes.
 func encoded(t testing.TB, args ...string) []byte {
 	t.Helper()
-	path, err := exec.LookPath("ffmpeg")
-	if err != nil {
-		if os.Getenv("CI") == "true" {
-			t.Fatal("ffmpeg is not installed")
-		}
-		t.Skip("SKIPPED: ffmpeg is not installed")
-	}
+	path := need.Program(t, "ffmpeg")
 	all := append([]string{"-hide_banner", "-loglevel", "error", "-f", "lavfi", "-i", "testsrc2=size=320x180:rate=25:duration=2",
 		"-f", "lavfi", "-i", "sine=frequency=440:sample_rate=48000:duration=2", "-pix_fmt", "yuv420p", "-g", "25"}, args...)
 	var said bytes.Buffer
