@@ -29,8 +29,14 @@ func newIdentity() (ed25519.PrivateKey, error) {
 	return key, err
 }
 
-// version returns the module's version, or "dev".
+// released is the version that scripts/release.sh builds in; empty: another build.
+var released string
+
+// version returns the release's or the module's version, or "dev".
 func version() string {
+	if released != "" {
+		return released
+	}
 	if bi, ok := debug.ReadBuildInfo(); ok && bi.Main.Version != "" && bi.Main.Version != "(devel)" {
 		return bi.Main.Version
 	}
