@@ -30,7 +30,9 @@
 // neighbour, sender.go the bounded queues, frame.go the bytes on both kinds of
 // streams, book.go who is behind a short id, slots.go how many children there
 // is room for, publish.go the publisher's side, term.go how one publisher follows
-// another, lease.go and leasewire.go who may publish and who stands by, backlog.go
+// another, opening.go how an exchange begins, private.go and issue.go who is let into
+// a private stream and when its key changes, package token what is shown for that, guard.go
+// who may ask the admin API, lease.go and leasewire.go who may publish and who stands by, backlog.go
 // what a standby keeps of its input, state.go, events.go and admin.go what
 // operators see, player.go what viewers see.
 package node
