@@ -171,7 +171,10 @@ func (p *Player) Run(ctx context.Context, s *Session) error {
 				if err != nil {
 					return err
 				}
-				o.Payload = plain
+				unread := len(plain) == 0 && len(o.Payload) > 0
+				if o.Payload = plain; unread && p.sink != nil {
+					p.sink.Gap()
+				}
 			}
 			if p.sink != nil {
 				if last.Epoch > 0 && (o.Epoch != last.Epoch || missed != holes) {
