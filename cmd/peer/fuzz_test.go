@@ -35,7 +35,7 @@ func FuzzUnits(f *testing.F) {
 }
 
 func FuzzConfigFile(f *testing.F) {
-	example, err := os.ReadFile("../../docs/peer.toml")
+	example, err := os.ReadFile("../../peer.example.toml")
 	if err != nil {
 		f.Fatal(err)
 	}

@@ -54,7 +54,7 @@ func onTerminal(t *testing.T, env string, args ...string) *terminal {
 	}
 	p := &terminal{master: master, cmd: exec.Command(file, args...), done: make(chan error, 1)}
 	p.cmd.Stdin, p.cmd.Stdout, p.cmd.Stderr = slave, slave, slave
-	p.cmd.Env = append(os.Environ(), "TERM=xterm-256color", "NO_COLOR="+env)
+	p.cmd.Env = append(os.Environ(), "TERM=xterm-256color", "CI=", "NO_COLOR="+env)
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true}
 	if err := p.cmd.Start(); err != nil {
 		t.Fatal(err)

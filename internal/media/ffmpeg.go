@@ -33,6 +33,8 @@ const (
 	// childLines of ffmpeg are logged in childPause; the others are counted.
 	childLines = 20
 	childPause = 10 * time.Second
+	// wordsTime is what ffmpeg gets to say why its output has no track.
+	wordsTime = time.Second
 )
 
 // childBackoff is the pace at which ffmpeg is started again.
@@ -200,10 +202,10 @@ func (c *child) run() (got bool, said string, err error) {
 	if err := cmd.Start(); err != nil {
 		return false, "", err
 	}
-	words := &words{child: c, stop: cancel}
+	words := &words{child: c, stop: cancel, told: make(chan struct{})}
 	var readers sync.WaitGroup
 	readers.Go(func() { words.read(stderr) })
-	got = c.pump(out, cancel)
+	got = c.pump(out, words.told, cancel)
 	readers.Wait()
 	err = cmd.Wait()
 	if words.unfit != nil {
@@ -212,8 +214,9 @@ func (c *child) run() (got bool, said string, err error) {
 	return got, words.text(), err
 }
 
-// pump passes on what ffmpeg puts out.
-func (c *child) pump(out io.Reader, stop func()) (got bool) {
+// pump passes on what ffmpeg puts out. Where its beginning shows no track that we
+// know, ffmpeg is about to say why on another pipe: unfit is closed then.
+func (c *child) pump(out io.Reader, unfit <-chan struct{}, stop func()) (got bool) {
 	silence := time.AfterFunc(time.Hour, stop)
 	defer silence.Stop()
 	for {
@@ -222,6 +225,15 @@ func (c *child) pump(out io.Reader, stop func()) (got bool) {
 		if n > 0 {
 			if c.listen {
 				silence.Reset(childSilence)
+			}
+			if !got && c.scheme != "srt" && !showsTracks(b[:n]) {
+				select {
+				case <-unfit:
+					return false
+				case <-time.After(wordsTime):
+				case <-c.ctx.Done():
+					return false
+				}
 			}
 			select {
 			case c.out <- item{Chunk: Chunk{Due: -1, Data: b[:n], Fresh: !got}}:
@@ -234,6 +246,13 @@ func (c *child) pump(out io.Reader, stop func()) (got bool) {
 			return got
 		}
 	}
+}
+
+// showsTracks says whether this beginning of MPEG-TS lists a track that we know.
+func showsTracks(b []byte) bool {
+	d := NewDemuxer(func(Frame) {})
+	_, _ = d.Write(b)
+	return len(d.Tracks()) > 0
 }
 
 // Next implements Source.
@@ -268,7 +287,8 @@ type words struct {
 	child *child
 	stop  func()
 	last  []string
-	unfit error // a codec that MPEG-TS cannot carry
+	unfit error         // a codec that MPEG-TS cannot carry
+	told  chan struct{} // closed when unfit is known
 	since time.Time
 	count int
 }
@@ -298,8 +318,9 @@ func (w *words) line(line string) {
 			break
 		}
 	}
-	if codec, ok := privateCodec(line); ok {
+	if codec, ok := privateCodec(line); ok && w.unfit == nil {
 		w.unfit = &CodecError{codec}
+		close(w.told)
 		w.stop()
 	}
 	w.last = append(w.last, line)[max(0, len(w.last)-2):]
