@@ -62,16 +62,20 @@ func (p *Peer) cost(n *neighbour, i int, depth int) float64 {
 	if s := &p.stripes[i]; s.parent == n.id {
 		// Of the others it is not known: what is usual is not held against it.
 		c += float64(max(s.prog.Unrest()-restless/2, 0)) / float64(20*time.Millisecond)
-		lag = s.lag - n.rtt/2 // what it brings is known better than what it says
+		lag = s.lag - n.rtt/2 + p.late // what it brings is known better than what it says
+	} else {
+		if p.late > 0 {
+			lag += max(0, p.late-p.aheadBy(n))
+		}
+		if n.record.lag > lag && p.now < n.record.lagUntil { // and what it brought
+			lag = n.record.lag
+		}
 	}
 	c += float64(max(lag, 0)) / float64(hopLag)
 	if !n.hi.Publisher && Home(n.id, p.cfg.Stripes) != i {
 		c++
 	}
-	if n.doubt != 0 && p.now-n.doubt < time.Minute {
-		c += 3
-	}
-	return c
+	return c + 3*float64(p.doubts(n))
 }
 
 // best returns the best eligible neighbour for stripe i but not, and its cost.

@@ -43,9 +43,10 @@ const (
 	maxParkedEach = 64
 	// parkTime is for how long a request is parked.
 	parkTime = 3 * time.Second
-	// servePerSecond bounds the objects served to one neighbour: a whole
-	// stream of 80 objects a second, and half of that for catching up.
-	servePerSecond = 120
+	// ignoredLimit of pulls that a neighbour does not answer though it lives: it
+	// is asked no more for ignoredTime (a guess).
+	ignoredLimit = 8
+	ignoredTime  = 10 * time.Second
 	// notYetPause, doubled by each, is the pause after somebody did not have it
 	// yet: when nobody has it, asking around at once spent the budget in 200 ms.
 	notYetPause = 10 * time.Millisecond
@@ -61,7 +62,7 @@ const (
 func (p *Peer) limit(i int) uint64 {
 	s := &p.stripes[i]
 	switch {
-	case s.parent == 0 || s.episode.on:
+	case s.parent == 0 || s.episode.on || s.trust.broken:
 		return max(s.front, p.edge)
 	case s.starved != 0: // it repairs itself, and most comes through it in time
 		return max(s.front, p.olderThan(p.cfg.Buffer/2))
@@ -173,8 +174,8 @@ func (p *Peer) pullFrom(i int, end uint64, hedge bool) int {
 				continue
 			}
 			tries, since = p.pulls[old].tries, max(since, p.pulls[old].asked)
-			if o := p.neighbour(p.pulls[old].to); o != nil && o.heard < p.pulls[old].asked {
-				o.quiet = true
+			if o := p.neighbour(p.pulls[old].to); o != nil && p.pulls[old].asked != 0 {
+				p.ignored(o, p.pulls[old].asked)
 			}
 		}
 		turn := int(tries)
@@ -223,6 +224,18 @@ func (p *Peer) pullFrom(i int, end uint64, hedge bool) int {
 	return total
 }
 
+// ignored: n did not answer a pull of time asked. Who says nothing may be dead,
+// who says other things withholds.
+func (p *Peer) ignored(n *neighbour, asked time.Duration) {
+	if n.heard < asked {
+		n.quiet = true
+		return
+	}
+	if n.ignored++; n.ignored >= ignoredLimit {
+		n.ignored, n.spent = 0, p.now+ignoredTime
+	}
+}
+
 // source picks whom to ask for seq, of those heard of since then who did not say
 // that they have nothing to give: the stripe's standbys, the parent if it is not
 // in doubt, then others who are that far; each turn takes the next.
@@ -238,7 +251,7 @@ func (p *Peer) source(i int, seq uint64, turn int, hedge bool, since time.Durati
 		all[n] = o
 		n++
 	}
-	trusted := s.parent != 0 && !s.episode.on && s.starved == 0
+	trusted := s.parent != 0 && !s.episode.on && s.starved == 0 && !s.trust.broken
 	for at, id := range s.standbys {
 		if add(id); at == 0 && trusted && !hedge {
 			add(s.parent) // it said that it sent this: perhaps it was only late
@@ -300,6 +313,7 @@ func (p *Peer) missed(n *neighbour, m Miss) {
 		return
 	}
 	k := uint64(p.cfg.Stripes)
+	n.ignored = 0
 	if m.Code == CodeBusy {
 		n.spent = p.now + min(m.Wait, pullAgain)
 	}
@@ -331,25 +345,23 @@ func (p *Peer) missed(n *neighbour, m Miss) {
 
 // pulled serves objects to a neighbour, at most so many a second.
 func (p *Peer) pulled(n *neighbour, m Pull) {
-	if p.now-n.servedAt >= time.Second {
-		n.served, n.servedAt = 0, p.now
-	}
 	k := uint64(p.cfg.Stripes)
 	var notYet, gone, busy uint32
+	beyond := 0
 	for b := m.Bits; b != 0; b &= b - 1 {
 		bit := bits.TrailingZeros32(b)
 		seq := m.First + uint64(bit)*k
 		switch {
 		case seq < m.First || m.Epoch < p.epoch || p.started && m.Epoch == p.epoch && seq < p.have.Base():
 			gone |= 1 << bit
-		case n.served >= servePerSecond || !p.spare.take(p.now, 1):
+		case !n.allowance.pulled.take(p.now, 1, max(pullPace, float32(p.spare.stream)/10), pullBurst): // an answer costs too
+			beyond++
+		case !p.spare.take(p.now, 1):
 			busy |= 1 << bit
 		case !p.started || m.Epoch != p.epoch || !p.have.Has(seq):
-			n.served++
 			notYet |= 1 << bit
 			p.park(parked{from: n.id, stripe: uint8(p.stripeOf(seq)), seq: seq, epoch: m.Epoch})
 		default:
-			n.served++
 			p.out = append(p.out, Action{Kind: ActServe, Peer: n.id, Stripe: uint8(p.stripeOf(seq)), Epoch: p.epoch, Seq: seq})
 		}
 	}
@@ -361,6 +373,9 @@ func (p *Peer) pulled(n *neighbour, m Pull) {
 	miss(CodeNotYet, notYet, pullAgain)
 	miss(CodeGone, gone, 0)
 	miss(CodeBusy, busy, time.Second)
+	if beyond > 0 {
+		p.excess(n, 1+beyond/8)
+	}
 }
 
 // park keeps a request until it can be answered, within bounds.
