@@ -220,11 +220,9 @@ const (
 	leftTime  = 30 * time.Second
 )
 
-// believed says whether n's need is: who takes places and leaves them again, or
-// reports the living dead, gets what is free and nothing more.
-func (p *Peer) believed(n *neighbour) bool {
-	return n.cried < criedLimit && (n.left < leftLimit || p.now-n.leftAt > leftTime)
-}
+// believed says whether n's need is: who takes places and leaves them again gets
+// what is free and nothing more.
+func (p *Peer) believed(n *neighbour) bool { return n.left < leftLimit || p.now-n.leftAt > leftTime }
 
 func (p *Peer) removeChild(i int, id PeerID) {
 	s := &p.stripes[i]

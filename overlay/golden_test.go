@@ -16,7 +16,7 @@ import (
 
 // script is one peer that is told what happens. Its commands:
 //
-//	peer [publisher] [epoch=N] [slots=N] [max-children=N]    a new peer, id 1, in epoch 1 or N
+//	peer [publisher] [epoch=N] [least-epoch=N] [slots=N] [max-children=N]    a new peer, id 1, in epoch 1 or N
 //	at TIME                                        time goes on; timers fire on the way
 //	repeat N COMMAND                               so many times
 //	connect ID [publisher] [epoch=N] [edge=N] [subnet=N]    an exchange opens and its Hello comes
@@ -168,7 +168,11 @@ func (s *script) line(t *testing.T, d *datadriven.TestData, f []string) {
 	switch f[0] {
 	case "peer":
 		s.epoch = w.numOr("epoch", 1)
-		p, err := New(Config{Publisher: w.has("publisher"), Epoch: s.epoch, Slots: int(w.num("slots")), MaxChildren: int(w.num("max-children"))}, 1, rand.New(rand.NewPCG(1, 1)))
+		epoch := w.numOr("least-epoch", 0)
+		if w.has("publisher") {
+			epoch = s.epoch
+		}
+		p, err := New(Config{Publisher: w.has("publisher"), Epoch: epoch, Slots: int(w.num("slots")), MaxChildren: int(w.num("max-children"))}, 1, rand.New(rand.NewPCG(1, 1)))
 		if err != nil {
 			d.Fatalf(t, "%v", err)
 		}

@@ -18,12 +18,14 @@ func (p *Peer) connected(id PeerID, rtt time.Duration, subnet uint32) {
 		p.lost(id) // a new exchange replaces the old: what was agreed on that is void
 	}
 	p.learn(Candidate{Peer: id, Subnet: subnet, Source: SourcePeer}, 0)
+	chosen := false
 	for i := range p.view {
 		if v := &p.view[i]; v.Peer == id {
+			chosen = v.dialing
 			v.dialing, v.met, v.fails, v.again = false, true, 0, 0
 		}
 	}
-	n := &neighbour{id: id, rtt: rtt, subnet: subnet, since: p.now, heard: p.now, busy: make([]time.Duration, p.cfg.Stripes), lag: make([]time.Duration, p.cfg.Stripes)}
+	n := &neighbour{id: id, rtt: rtt, subnet: subnet, chosen: chosen, since: p.now, heard: p.now, busy: make([]time.Duration, p.cfg.Stripes), lag: make([]time.Duration, p.cfg.Stripes)}
 	n.record = p.recall(id)
 	at, _ := slices.BinarySearch(p.ids, id)
 	p.ids, p.nbrs = slices.Insert(p.ids, at, id), slices.Insert(p.nbrs, at, n)

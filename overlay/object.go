@@ -16,7 +16,7 @@ func (p *Peer) object(ev *Event) {
 		return
 	}
 	if ev.Epoch != p.epoch {
-		if ev.Epoch < p.epoch && p.sure || !p.started {
+		if ev.Epoch < p.epoch && p.sure || ev.Epoch < p.cfg.Epoch || !p.started {
 			return
 		}
 		p.newEpoch(ev.Epoch, ev.GroupFirst)
@@ -25,6 +25,9 @@ func (p *Peer) object(ev *Event) {
 	i := p.stripeOf(ev.Seq)
 	s := &p.stripes[i]
 	p.heardFrom(ev.Peer, i, ev.Repair)
+	if n := p.neighbour(ev.Peer); n != nil {
+		n.gave = p.now
+	}
 	p.measure(i, ev)
 	p.sawGroup(ev.GroupFirst)
 	p.sawEdge(ev.Seq + 1)
@@ -88,7 +91,7 @@ func (p *Peer) heardFrom(from PeerID, i int, repair bool) {
 	if n := p.neighbour(from); n != nil {
 		p.spoke(n)
 		if repair {
-			n.ignored = 0
+			n.ignored, n.mute = 0, 0
 			p.answered(n, i)
 		}
 	}
@@ -125,6 +128,7 @@ func (p *Peer) beacon(ev *Event) {
 		s.front = front
 		p.advance(i)
 	}
+	p.noticeClaims(i)
 	p.noticeStarved(i)
 }
 

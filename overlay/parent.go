@@ -129,7 +129,7 @@ func (p *Peer) accepted(n *neighbour, m Accept) {
 	n.hollow = 0
 	s.try = attempt{}
 	n.breaker.Success()
-	if slices.Contains(m.Path, p.self) || p.childAt(i, n.id) >= 0 || p.started && m.Epoch < p.epoch {
+	if slices.Contains(m.Path, p.self) || p.childAt(i, n.id) >= 0 || p.started && m.Epoch < p.epoch || m.Epoch < p.cfg.Epoch {
 		p.loop(n, i)
 		return
 	}
@@ -168,7 +168,7 @@ func (p *Peer) accepted(n *neighbour, m Accept) {
 	s.siblings, s.uncles = nil, nil
 	s.prog.Start(p.now+2*n.rtt, p.cfg.Beacon+n.rtt/4)
 	s.prog.From(p.edge)
-	s.trust = trust{from: max(m.Start, s.front)}
+	s.trust = trust{from: max(m.Start, s.front, p.edge)}
 	switch {
 	case s.next >= s.front && s.next >= p.edge:
 	case try.why == whyMove || old == 0 && !wasOrphan && m.Start <= s.next:
@@ -240,8 +240,8 @@ func (p *Peer) refused(n *neighbour, m Refuse) {
 		return
 	}
 	wait := min(max(m.Wait, 100*time.Millisecond), 30*time.Second)
-	if m.Code == CodeBusy {
-		wait = max(wait, p.hollow(n))
+	if m.Code == CodeBusy && n.free > 0 {
+		n.hollow = min(n.hollow+1, maxHollow)
 	}
 	if try := p.stripes[i].try; try.to == n.id && try.why == whyMove {
 		n.climbAt = p.now + p.jitter(climbWait) // an orphan may ask before

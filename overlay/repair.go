@@ -43,10 +43,11 @@ const (
 	maxParkedEach = 64
 	// parkTime is for how long a request is parked.
 	parkTime = 3 * time.Second
-	// ignoredLimit of pulls that a neighbour does not answer though it lives: it
-	// is asked no more for ignoredTime (a guess).
-	ignoredLimit = 8
-	ignoredTime  = 10 * time.Second
+	// ignoredLimit of objects that a neighbour was asked for and does not answer
+	// though it lives: it is asked no more for ignoredTime, twice as long each
+	// time until it answers (guesses).
+	ignoredLimit = 4
+	ignoredTime  = time.Second
 	// notYetPause, doubled by each, is the pause after somebody did not have it
 	// yet: when nobody has it, asking around at once spent the budget in 200 ms.
 	notYetPause = 10 * time.Millisecond
@@ -231,8 +232,12 @@ func (p *Peer) ignored(n *neighbour, asked time.Duration) {
 		n.quiet = true
 		return
 	}
-	if n.ignored++; n.ignored >= ignoredLimit {
-		n.ignored, n.spent = 0, p.now+ignoredTime
+	if p.now-asked < n.within(lifeTime) {
+		return // it may only be slow: another is asked meanwhile
+	}
+	if n.ignored++; n.ignored%ignoredLimit == 0 {
+		n.mute = p.now + ignoredTime<<min(n.ignored/ignoredLimit-1, 6)
+		n.ignored = min(n.ignored, 8*ignoredLimit)
 	}
 }
 
@@ -245,7 +250,7 @@ func (p *Peer) source(i int, seq uint64, turn int, hedge bool, since time.Durati
 	n := 0
 	add := func(id PeerID) {
 		o := p.neighbour(id)
-		if o == nil || n == len(all) || !o.ready || o.quiet || p.silent(o) || p.now < o.spent || seq < o.gone || o.heard < since || o.hi.Epoch != p.epoch || slices.Contains(all[:n], o) {
+		if o == nil || n == len(all) || !o.ready || o.quiet || p.silent(o) || p.now < max(o.spent, o.mute) || seq < o.gone || o.heard < since || o.hi.Epoch != p.epoch || slices.Contains(all[:n], o) {
 			return
 		}
 		all[n] = o
@@ -313,7 +318,7 @@ func (p *Peer) missed(n *neighbour, m Miss) {
 		return
 	}
 	k := uint64(p.cfg.Stripes)
-	n.ignored = 0
+	n.ignored, n.mute = 0, 0
 	if m.Code == CodeBusy {
 		n.spent = p.now + min(m.Wait, pullAgain)
 	}

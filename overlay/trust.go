@@ -21,6 +21,10 @@ const (
 	// much and as long.
 	doubtTime = time.Minute
 	maxDoubts = 5
+	// maxHollow bounds how often it is counted that one was busy though it said
+	// that it had room. It had, perhaps, in another stripe: each time makes it
+	// half a hop worse, until it lets this peer in.
+	maxHollow = 8
 	// maxRecords bounds what is kept of those who are gone.
 	maxRecords = 256
 )
@@ -29,7 +33,8 @@ const (
 type trust struct {
 	from             uint64 // what came before it does not count
 	brought, skipped int
-	broken           bool // it says that it sends what it does not, and is to be left
+	aheadAt          time.Duration // since when its claims are ahead; 0: they are not
+	broken           bool          // it says that it sends what it does not, and is to be left
 }
 
 // record is what a neighbour did as a parent.
@@ -64,6 +69,22 @@ func (p *Peer) measure(i int, ev *Event) {
 			p.withheld(i)
 		}
 		t.brought, t.skipped = 0, 0
+	}
+}
+
+// noticeClaims runs at a parent's beacon: does it say that it sends what does not
+// come? That shows though nothing comes from any parent, when the live edge stands.
+func (p *Peer) noticeClaims(i int) {
+	s := &p.stripes[i]
+	if s.prog.Ahead() <= p.progress().StarveLag {
+		s.trust.aheadAt = 0
+		return
+	}
+	if s.trust.aheadAt == 0 {
+		s.trust.aheadAt = p.now
+	}
+	if p.now-s.trust.aheadAt >= max(starveTime, p.objectTime(int64(2*p.cfg.Stripes))) {
+		p.withheld(i)
 	}
 }
 
@@ -132,16 +153,6 @@ func (p *Peer) noteLag(n *neighbour, i int) {
 	if lag := max(s.lag-n.rtt/2, p.age(s.prog.Position())) + p.late; lag > lateLimit/4 {
 		n.record.lag, n.record.lagUntil = lag, p.now+doubtTime
 	}
-}
-
-// hollow is for how long n is not asked after it was busy: twice as long each
-// time that it said it had room.
-func (p *Peer) hollow(n *neighbour) time.Duration {
-	if n.free == 0 {
-		return 0
-	}
-	n.hollow = min(n.hollow+1, 7)
-	return time.Second / 2 << n.hollow
 }
 
 const (

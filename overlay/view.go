@@ -15,9 +15,11 @@ import (
 type neighbour struct {
 	id       PeerID
 	heard    time.Duration
+	gave     time.Duration // when an object last came from it, 0: never
 	asked    time.Duration // when it was asked for a sign of life that has not come, 0: it was not
 	ready    bool          // its Hello is here
 	away     bool          // it is leaving
+	chosen   bool          // this peer dialled it
 	missing  bool          // a child that is probably dead: nothing is sent to it
 	quiet    bool          // it did not answer a pull: perhaps dead, until it is heard of
 	free     uint16
@@ -43,6 +45,7 @@ type neighbour struct {
 	cried    uint8         // how often it said that of the living
 	ahead    int64         // of our edge, objects, by its last Status
 	hollow   uint8         // BUSY though it said that it had room, one after another
+	mute     time.Duration // until then it is not pulled from: it did not answer
 	ignored  uint8         // pulls that it did not answer, one after another
 	// allowance is what it may ask for.
 	allowance allowance
@@ -202,14 +205,20 @@ func (v *known) rank() int {
 }
 
 // reserve counts the living neighbours that are neither parent nor child: with
-// them, a peer goes on when all those die at once.
+// them, a peer goes on when all those die at once. At least half of them it has
+// to have chosen itself: who fills neighbourhoods dials.
 func (p *Peer) reserve() (count int) {
+	came := 0
 	for _, n := range p.nbrs {
-		if !p.silent(n) && !p.related(n) {
+		switch {
+		case p.silent(n) || p.related(n) || p.doubts(n) > 0:
+		case n.chosen:
 			count++
+		default:
+			came++
 		}
 	}
-	return count
+	return count + min(came, p.cfg.Neighbours/2)
 }
 
 // sample returns up to count known peers in random order, without peer not.

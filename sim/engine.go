@@ -130,7 +130,7 @@ func (e *engine) at(t int64, fn func()) {
 
 func newEngine(sc Scenario, peers int, seed uint64, shards int) *engine {
 	set := sc.Settings
-	e := &engine{set: set, scenario: sc, seed: seed, dht: newRegistry(), storm: 1,
+	e := &engine{set: set, scenario: sc, seed: seed, dht: newRegistry(), storm: 1, vileness: 0.5,
 		world: rand.New(rand.NewPCG(seed, 1)), chance: rand.New(rand.NewPCG(seed, 2))}
 	e.flush = 25 * time.Millisecond
 	e.perFlush = max(1, int(math.Round(set.Objects*e.flush.Seconds())))

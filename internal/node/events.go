@@ -30,10 +30,12 @@ const (
 	eventPressed  = "pressed"   // children wait behind the uplink: nobody is let in
 	eventShrink   = "shrink"    // that lasted: slots were given up, Seq are left
 	eventSlots    = "slots"     // there is room for Seq children now
+	// eventEquivocation: the publisher's key has signed two objects Seq of Epoch.
+	eventEquivocation = "equivocation"
 )
 
 var runtimeEvents = []string{eventRefused, eventGoAway, eventEpoch, eventDrain, eventDrained, eventLocked, eventStandby, eventHeir,
-	eventHeirGone, eventRelease, eventTakeover, eventFenced, eventPressed, eventShrink, eventSlots}
+	eventHeirGone, eventRelease, eventTakeover, eventFenced, eventPressed, eventShrink, eventSlots, eventEquivocation}
 
 // TraceEvent is one event of the admin API's event stream.
 type TraceEvent struct {

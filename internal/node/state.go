@@ -21,9 +21,11 @@ type counters struct {
 	delivered atomic.Int64 // objects
 	rejected  atomic.Int64 // objects that did not verify or parse
 	malformed atomic.Int64 // messages that did not parse
-	dropped   atomic.Int64 // groups dropped for children that did not keep up
-	refused   refusals     // subscriptions and objects, to others
-	refusedBy refusals     // by others
+	// equivocations are objects that verified and differ from the one kept under their number.
+	equivocations atomic.Int64
+	dropped       atomic.Int64 // groups dropped for children that did not keep up
+	refused       refusals     // subscriptions and objects, to others
+	refusedBy     refusals     // by others
 }
 
 func (c *counters) sentData(n int)    { c.outData.Add(int64(n)) }
@@ -52,13 +54,14 @@ type inside struct {
 	overlay.Snapshot
 	pressed  bool
 	troubles int // how often slots were given up
+	proof    *EquivocationState
 }
 
 func (s *Session) inside() (in inside, ok bool) {
 	if !s.running() {
 		return in, false
 	}
-	ok = s.Do(func() { in = inside{s.core.Snapshot(), s.slots.line.Pressed(), s.slots.line.Troubles} })
+	ok = s.Do(func() { in = inside{s.core.Snapshot(), s.slots.line.Pressed(), s.slots.line.Troubles, s.proof} })
 	return in, ok
 }
 
@@ -112,7 +115,9 @@ type StreamState struct {
 	Refused   map[string]int64 `json:"refused,omitempty"`    // subscriptions, by code
 	RefusedBy map[string]int64 `json:"refused_by,omitempty"` // this peer's, by others
 	Counts    CountState       `json:"counts"`
-	Measures  any              `json:"measures,omitempty"`
+	// Equivocation: the publisher's key has signed two objects under one number.
+	Equivocation *EquivocationState `json:"equivocation,omitempty"`
+	Measures     any                `json:"measures,omitempty"`
 }
 
 // CountState are totals of one stream since the peer joined it.
@@ -196,7 +201,7 @@ func (s *Session) state() StreamState {
 	if !ok {
 		return st
 	}
-	st.Pressed, st.Troubles = snap.pressed, snap.troubles
+	st.Pressed, st.Troubles, st.Equivocation = snap.pressed, snap.troubles, snap.proof
 	st.Refused, st.RefusedBy = s.count.refused.byCode(), s.count.refusedBy.byCode()
 	c := snap.Counters
 	st.Counts = CountState{Suspects: c.Suspects, Cancels: c.Cancels, Switches: c.Switches, Moves: c.Moves, Pushed: c.Pushed, Stalls: c.Stalls}
