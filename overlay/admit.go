@@ -44,7 +44,7 @@ func (p *Peer) worth(n *neighbour, i int) int {
 // another was asked just now.
 func (p *Peer) lessWorth(i int, n *neighbour) int {
 	least, at := p.worth(n, i), -1
-	if p.now < p.pushAt {
+	if p.now < p.pushAt || !p.believed(n) {
 		return -1
 	}
 	for c := range p.stripes[i].children {

@@ -43,9 +43,11 @@ const (
 	maxParkedEach = 64
 	// parkTime is for how long a request is parked.
 	parkTime = 3 * time.Second
-	// servePerSecond bounds the objects served to one neighbour: a whole
-	// stream of 80 objects a second, and half of that for catching up.
-	servePerSecond = 120
+	// ignoredLimit of objects that a neighbour was asked for and does not answer
+	// though it lives: it is asked no more for ignoredTime, twice as long each
+	// time until it answers (guesses).
+	ignoredLimit = 4
+	ignoredTime  = time.Second
 	// notYetPause, doubled by each, is the pause after somebody did not have it
 	// yet: when nobody has it, asking around at once spent the budget in 200 ms.
 	notYetPause = 10 * time.Millisecond
@@ -61,7 +63,7 @@ const (
 func (p *Peer) limit(i int) uint64 {
 	s := &p.stripes[i]
 	switch {
-	case s.parent == 0 || s.episode.on:
+	case s.parent == 0 || s.episode.on || s.trust.broken:
 		return max(s.front, p.edge)
 	case s.starved != 0: // it repairs itself, and most comes through it in time
 		return max(s.front, p.olderThan(p.cfg.Buffer/2))
@@ -175,8 +177,8 @@ func (p *Peer) pullFrom(i int, end uint64, hedge bool) int {
 				continue
 			}
 			tries, since = p.pulls[old].tries, max(since, p.pulls[old].asked)
-			if o := p.neighbour(p.pulls[old].to); o != nil && o.heard < p.pulls[old].asked {
-				o.quiet = true
+			if o := p.neighbour(p.pulls[old].to); o != nil && p.pulls[old].asked != 0 {
+				p.ignored(o, p.pulls[old].asked)
 			}
 		}
 		turn := int(tries)
@@ -225,6 +227,22 @@ func (p *Peer) pullFrom(i int, end uint64, hedge bool) int {
 	return total
 }
 
+// ignored: n did not answer a pull of time asked. Who says nothing may be dead,
+// who says other things withholds.
+func (p *Peer) ignored(n *neighbour, asked time.Duration) {
+	if n.heard < asked {
+		n.quiet = true
+		return
+	}
+	if p.now-asked < n.within(lifeTime) {
+		return // it may only be slow: another is asked meanwhile
+	}
+	if n.ignored++; n.ignored%ignoredLimit == 0 {
+		n.mute = p.now + ignoredTime<<min(n.ignored/ignoredLimit-1, 6)
+		n.ignored = min(n.ignored, 8*ignoredLimit)
+	}
+}
+
 // source picks whom to ask for seq, of those heard of since then who did not say
 // that they have nothing to give: the stripe's standbys, the parent if it is not
 // in doubt, then others who are that far; each turn takes the next.
@@ -234,13 +252,13 @@ func (p *Peer) source(i int, seq uint64, turn int, hedge bool, since time.Durati
 	n := 0
 	add := func(id PeerID) {
 		o := p.neighbour(id)
-		if o == nil || n == len(all) || !o.ready || o.quiet || p.silent(o) || p.now < o.spent || seq < o.gone || o.heard < since || o.hi.Epoch != p.epoch || slices.Contains(all[:n], o) {
+		if o == nil || n == len(all) || !o.ready || o.quiet || p.silent(o) || p.now < max(o.spent, o.mute) || seq < o.gone || o.heard < since || o.hi.Epoch != p.epoch || slices.Contains(all[:n], o) {
 			return
 		}
 		all[n] = o
 		n++
 	}
-	trusted := s.parent != 0 && !s.episode.on && s.starved == 0
+	trusted := s.parent != 0 && !s.episode.on && s.starved == 0 && !s.trust.broken
 	for at, id := range s.standbys {
 		if add(id); at == 0 && trusted && !hedge {
 			add(s.parent) // it said that it sent this: perhaps it was only late
@@ -302,6 +320,7 @@ func (p *Peer) missed(n *neighbour, m Miss) {
 		return
 	}
 	k := uint64(p.cfg.Stripes)
+	n.ignored, n.mute = 0, 0
 	if m.Code == CodeBusy {
 		n.spent = p.now + min(m.Wait, pullAgain)
 	}
@@ -333,25 +352,23 @@ func (p *Peer) missed(n *neighbour, m Miss) {
 
 // pulled serves objects to a neighbour, at most so many a second.
 func (p *Peer) pulled(n *neighbour, m Pull) {
-	if p.now-n.servedAt >= time.Second {
-		n.served, n.servedAt = 0, p.now
-	}
 	k := uint64(p.cfg.Stripes)
 	var notYet, gone, busy uint32
+	beyond := 0
 	for b := m.Bits; b != 0; b &= b - 1 {
 		bit := bits.TrailingZeros32(b)
 		seq := m.First + uint64(bit)*k
 		switch {
 		case seq < m.First || m.Epoch < p.epoch || p.started && m.Epoch == p.epoch && seq < p.have.Base():
 			gone |= 1 << bit
-		case n.served >= servePerSecond || !p.spare.Take(p.now, float64(1)):
+		case !n.allowance.pulled.take(p.now, 1, max(pullPace, float32(p.spare.stream)/10), pullBurst): // an answer costs too
+			beyond++
+		case !p.spare.Take(p.now, 1):
 			busy |= 1 << bit
 		case !p.started || m.Epoch != p.epoch || !p.have.Has(seq):
-			n.served++
 			notYet |= 1 << bit
 			p.park(parked{from: n.id, stripe: uint8(p.stripeOf(seq)), seq: seq, epoch: m.Epoch})
 		default:
-			n.served++
 			p.out = append(p.out, Action{Kind: ActServe, Peer: n.id, Stripe: uint8(p.stripeOf(seq)), Epoch: p.epoch, Seq: seq})
 		}
 	}
@@ -363,6 +380,9 @@ func (p *Peer) pulled(n *neighbour, m Pull) {
 	miss(CodeNotYet, notYet, pullAgain)
 	miss(CodeGone, gone, 0)
 	miss(CodeBusy, busy, time.Second)
+	if beyond > 0 {
+		p.excess(n, 1+beyond/8)
+	}
 }
 
 // park keeps a request until it can be answered, within bounds.
