@@ -161,8 +161,8 @@ func TestEachDefenceMatters(t *testing.T) {
 		{"a parent stands where its objects end", Withhold, 0.1, 3, undoing{after: believe}, lost, 4},
 		// 4.3 and 5.8 times, each.
 		{"what a parent failed in is remembered", Withhold, 0.2, 3, undoing{before: forget("record")}, asked, 1.1},
-		// 0.4 and 5 objects, each.
-		{"messages and pulls are bounded", PullFlood, 0.1, 1, undoing{before: forget("allowance")}, served, 2},
+		// 2.7 and 4.9 objects, each.
+		{"messages and pulls are bounded", PullFlood, 0.1, 1, undoing{before: forget("allowance")}, served, 1.4},
 		// 10 and 16 times, each.
 		{"who says it has room and has not is asked after others", FreeRide, 0.2, 3, undoing{before: forget("hollow")}, asked, 1.2},
 	} {
