@@ -229,15 +229,6 @@ func (p *Peer) groupLength() uint64 {
 	return p.groups[p.nGroups-1] - p.groups[p.nGroups-2]
 }
 
-// proven is one past the highest Seq of which an object was here, or where the
-// stream is taken from: no claim is needed for what is below.
-func (p *Peer) proven() uint64 {
-	if top, ok := p.have.Max(); ok {
-		return max(top+1, p.start)
-	}
-	return p.start
-}
-
 func (p *Peer) sawEdge(edge uint64) {
 	if edge <= p.edge {
 		return
