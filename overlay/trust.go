@@ -55,6 +55,7 @@ func (p *Peer) measure(i int, ev *Event) {
 	if s.parent == 0 || ev.Peer != s.parent || ev.Repair {
 		return
 	}
+	s.fresh = false // only now it has begun: a beacon is a word
 	pos := s.prog.Position()
 	switch {
 	case ev.Seq >= pos:
@@ -105,13 +106,25 @@ func (p *Peer) noticeClaims(i int) {
 func (p *Peer) withheld(i int) {
 	s := &p.stripes[i]
 	n := p.neighbour(s.parent)
-	if n == nil || s.try.to != 0 || s.old != 0 || s.episode.on {
+	if n == nil || s.try.to != 0 || s.episode.on {
+		return
+	}
+	if s.old != 0 {
+		if s.fresh && p.neighbour(s.old) != nil { // it never began, and the one before still sends
+			p.blame(n)
+			p.blame(n)
+			n.busy[i] = p.now + doubtTime
+			p.trace(TraceWithheld, n.id, i, s.prog.Position(), 0)
+			p.send(n.id, Unsubscribe{Stripe: uint8(i)})
+			p.backToOld(i)
+		}
 		return
 	}
 	if !s.trust.broken {
 		s.trust.broken = true
 		p.blame(n) // twice: it was not only unlucky, it said otherwise
 		p.blame(n)
+		s.siblings, s.uncles = nil, nil // whom it named is no help against it
 		p.trace(TraceWithheld, n.id, i, s.prog.Position(), 0)
 	}
 	p.repairAt = min(p.repairAt, p.now)
