@@ -99,10 +99,11 @@ func (p *Peer) best(i int, not PeerID, desperate bool) (*neighbour, float64) {
 		if since := p.stripes[i].episode.since; desperate && since != 0 && n.heard <= since {
 			c += 6 // who was heard of since the parent fell silent is alive
 		}
-		if p.stripes[i].trust.broken && (n.gave == 0 || p.now-n.gave > provenTime) {
-			c += 4 // words were not enough: who gave something lately is taken first
-		}
-		if desperate && slices.Contains(p.stripes[i].standbys, n.id) {
+		if p.stripes[i].trust.broken {
+			if n.gave == 0 || p.now-n.gave > provenTime {
+				c += 8 // words were not enough: who gave something lately is taken first
+			}
+		} else if desperate && slices.Contains(p.stripes[i].standbys, n.id) {
 			c -= 4 // its path is known to be apart from the dead parent's
 		}
 		if n.hi.Epoch > p.epoch && (desperate || p.stripes[i].leave != 0) {

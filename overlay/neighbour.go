@@ -92,6 +92,9 @@ func (p *Peer) status(n *neighbour, m Status) {
 	for _, st := range m.Stripes {
 		if i := int(st.Stripe); i < len(n.lag) && st.Fed && m.Epoch == p.epoch {
 			n.lag[i] = p.learnLag(n.lag[i], st.Position, first)
+			if s := &p.stripes[i]; s.parent == n.id && st.Position <= p.edge+uint64(p.cfg.Window) {
+				s.trust.said = max(s.trust.said, st.Position)
+			}
 		}
 	}
 	p.standbysChanged(n)

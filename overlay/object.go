@@ -94,7 +94,7 @@ func (p *Peer) heardFrom(from PeerID, i int, repair bool) {
 	if n := p.neighbour(from); n != nil {
 		p.spoke(n)
 		if repair {
-			n.ignored, n.mute = 0, 0
+			n.answeredPull()
 			p.answered(n, i)
 		}
 	}
@@ -102,7 +102,6 @@ func (p *Peer) heardFrom(from PeerID, i int, repair bool) {
 		return
 	}
 	s.prog.Beacon(p.now, 0)
-	s.fresh = false
 	if s.episode.on {
 		p.cancelEpisode(i)
 	}

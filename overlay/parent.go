@@ -308,6 +308,8 @@ func (p *Peer) retry(i int) {
 		}
 	case s.episode.on:
 		s.episode.next = p.now
+	case s.trust.broken: // each that was asked is busy for a while, so this ends too
+		p.withheld(i)
 	}
 }
 

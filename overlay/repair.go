@@ -43,11 +43,9 @@ const (
 	maxParkedEach = 64
 	// parkTime is for how long a request is parked.
 	parkTime = 3 * time.Second
-	// ignoredLimit of objects that a neighbour was asked for and does not answer
-	// though it lives: it is asked no more for ignoredTime, twice as long each
-	// time until it answers (guesses).
-	ignoredLimit = 4
-	ignoredTime  = time.Second
+	// muteTime is for how long one is not asked that did not answer pulls though it
+	// lives; twice as long each time, until it answers (a guess).
+	muteTime = 500 * time.Millisecond
 	// notYetPause, doubled by each, is the pause after somebody did not have it
 	// yet: when nobody has it, asking around at once spent the budget in 200 ms.
 	notYetPause = 10 * time.Millisecond
@@ -177,8 +175,8 @@ func (p *Peer) pullFrom(i int, end uint64, hedge bool) int {
 				continue
 			}
 			tries, since = p.pulls[old].tries, max(since, p.pulls[old].asked)
-			if o := p.neighbour(p.pulls[old].to); o != nil && p.pulls[old].asked != 0 {
-				p.ignored(o, p.pulls[old].asked)
+			if o := p.neighbour(p.pulls[old].to); o != nil && o.heard < p.pulls[old].asked {
+				o.quiet = true
 			}
 		}
 		turn := int(tries)
@@ -214,6 +212,9 @@ func (p *Peer) pullFrom(i int, end uint64, hedge bool) int {
 		if hedge || p.age(seq) > p.cfg.Buffer/2 {
 			again = src.within(hedgeAgain)
 		}
+		if src.owesAt == 0 {
+			src.owesAt = p.now
+		}
 		u := pull{seq: seq, to: src.id, asked: p.now, at: p.now + again, tries: tries + 1}
 		if old >= 0 {
 			p.pulls[old] = u
@@ -227,21 +228,18 @@ func (p *Peer) pullFrom(i int, end uint64, hedge bool) int {
 	return total
 }
 
-// ignored: n did not answer a pull of time asked. Who says nothing may be dead,
-// who says other things withholds.
-func (p *Peer) ignored(n *neighbour, asked time.Duration) {
-	if n.heard < asked {
-		n.quiet = true
-		return
+// mute says whether n is not to be pulled from: it was, and said nothing to that
+// within its time. Each such pull would cost a token.
+func (p *Peer) mute(n *neighbour) bool {
+	if n.owesAt != 0 && p.now-n.owesAt > n.within(lifeTime) {
+		n.muted = p.now + muteTime<<n.ignored
+		n.ignored, n.owesAt = min(n.ignored+1, 7), 0
 	}
-	if p.now-asked < n.within(lifeTime) {
-		return // it may only be slow: another is asked meanwhile
-	}
-	if n.ignored++; n.ignored%ignoredLimit == 0 {
-		n.mute = p.now + ignoredTime<<min(n.ignored/ignoredLimit-1, 6)
-		n.ignored = min(n.ignored, 8*ignoredLimit)
-	}
+	return p.now < n.muted
 }
+
+// answeredPull ends what mute counts.
+func (n *neighbour) answeredPull() { n.ignored, n.muted, n.owesAt = 0, 0, 0 }
 
 // source picks whom to ask for seq, of those heard of since then who did not say
 // that they have nothing to give: the stripe's standbys, the parent if it is not
@@ -252,7 +250,7 @@ func (p *Peer) source(i int, seq uint64, turn int, hedge bool, since time.Durati
 	n := 0
 	add := func(id PeerID) {
 		o := p.neighbour(id)
-		if o == nil || n == len(all) || !o.ready || o.quiet || p.silent(o) || p.now < max(o.spent, o.mute) || seq < o.gone || o.heard < since || o.hi.Epoch != p.epoch || slices.Contains(all[:n], o) {
+		if o == nil || n == len(all) || !o.ready || o.quiet || p.silent(o) || p.now < o.spent || p.mute(o) || seq < o.gone || o.heard < since || o.hi.Epoch != p.epoch || slices.Contains(all[:n], o) {
 			return
 		}
 		all[n] = o
@@ -320,7 +318,7 @@ func (p *Peer) missed(n *neighbour, m Miss) {
 		return
 	}
 	k := uint64(p.cfg.Stripes)
-	n.ignored, n.mute = 0, 0
+	n.answeredPull()
 	if m.Code == CodeBusy {
 		n.spent = p.now + min(m.Wait, pullAgain)
 	}

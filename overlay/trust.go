@@ -13,8 +13,7 @@ const (
 	// trustSpan is over how many objects of a stripe a parent is judged (a guess:
 	// 1.6 s at 20 a second).
 	trustSpan = 32
-	// skippedShare of them may have to come from elsewhere though the parent sent
-	// later ones. One that repairs itself after a death stays below; one that
+	// skippedShare of them may be left out though later ones come. One that repairs itself after a death stays below; one that
 	// leaves out every other object is above (a guess).
 	skippedShare = 0.25
 	// doubtTime is for how long a first failure counts; the nth counts n times as
@@ -33,6 +32,7 @@ const (
 type trust struct {
 	from             uint64 // what came before it does not count
 	brought, skipped int
+	said             uint64        // where it stands by its Status
 	aheadAt          time.Duration // since when its claims are ahead; 0: they are not
 	broken           bool          // it says that it sends what it does not, and is to be left
 }
@@ -48,21 +48,30 @@ type record struct {
 	lagUntil time.Duration
 }
 
-// measure judges the parent of stripe i by an object: what it brought, or what
-// had to be fetched elsewhere though it sent later ones.
+// measure judges the parent of stripe i by what it brings, in order: what it
+// leaves out before a later object it owes, until it comes after all.
 func (p *Peer) measure(i int, ev *Event) {
 	s := &p.stripes[i]
-	if s.parent == 0 {
+	if s.parent == 0 || ev.Peer != s.parent || ev.Repair {
 		return
 	}
+	s.fresh = false // only now it has begun: a beacon is a word
+	pos := s.prog.Position()
 	switch {
-	case ev.Peer == s.parent && !ev.Repair:
-		s.prog.From(ev.Seq + 1)
-		s.trust.brought++
-	case ev.Repair && ev.Peer != s.parent && ev.Seq >= s.trust.from && ev.Seq < s.prog.Position() && !p.have.Has(ev.Seq):
-		s.trust.skipped++
-	default:
-		return
+	case ev.Seq >= pos:
+		k := uint64(p.cfg.Stripes)
+		for q := p.firstOf(i, max(pos, s.trust.from)); q < ev.Seq && s.trust.skipped < trustSpan; q += k {
+			if !p.have.Has(q) {
+				s.trust.skipped++
+			}
+		}
+	case ev.Seq >= s.trust.from && s.trust.skipped > 0 && !p.have.Has(ev.Seq):
+		s.trust.skipped--
+	}
+	s.prog.From(ev.Seq + 1)
+	s.trust.brought++
+	if s.trust.said > 0 {
+		p.noticeClaims(i)
 	}
 	if t := &s.trust; t.brought+t.skipped >= trustSpan {
 		if float64(t.skipped) > skippedShare*float64(t.brought+t.skipped) {
@@ -72,11 +81,15 @@ func (p *Peer) measure(i int, ev *Event) {
 	}
 }
 
-// noticeClaims runs at a parent's beacon: does it say that it sends what does not
-// come? That shows though nothing comes from any parent, when the live edge stands.
+// noticeClaims runs at a parent's beacons and objects: does it say that it sent
+// what does not come? That shows though nothing comes from any parent, when the
+// live edge stands. Or does it have, by its own word, what it passes on much
+// later? Then it has taken more children than it can feed. Those behind see
+// that theirs passes on all that it has, and stay.
 func (p *Peer) noticeClaims(i int) {
 	s := &p.stripes[i]
-	if s.prog.Ahead() <= p.progress().StarveLag {
+	queued := s.trust.said - min(s.trust.said, s.prog.Position())
+	if s.prog.Ahead() <= p.progress().StarveLag && (queued <= p.progress().StarveLag || p.objectTime(int64(queued)) <= p.cfg.Buffer/2) {
 		s.trust.aheadAt = 0
 		return
 	}
@@ -93,12 +106,25 @@ func (p *Peer) noticeClaims(i int) {
 func (p *Peer) withheld(i int) {
 	s := &p.stripes[i]
 	n := p.neighbour(s.parent)
-	if n == nil || s.try.to != 0 || s.old != 0 || s.episode.on {
+	if n == nil || s.try.to != 0 || s.episode.on {
+		return
+	}
+	if s.old != 0 {
+		if s.fresh && p.neighbour(s.old) != nil { // it never began, and the one before still sends
+			p.blame(n)
+			p.blame(n)
+			n.busy[i] = p.now + doubtTime
+			p.trace(TraceWithheld, n.id, i, s.prog.Position(), 0)
+			p.send(n.id, Unsubscribe{Stripe: uint8(i)})
+			p.backToOld(i)
+		}
 		return
 	}
 	if !s.trust.broken {
 		s.trust.broken = true
+		p.blame(n) // twice: it was not only unlucky, it said otherwise
 		p.blame(n)
+		s.siblings, s.uncles = nil, nil // whom it named is no help against it
 		p.trace(TraceWithheld, n.id, i, s.prog.Position(), 0)
 	}
 	p.repairAt = min(p.repairAt, p.now)

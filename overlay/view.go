@@ -45,8 +45,9 @@ type neighbour struct {
 	cried    uint8         // how often it said that of the living
 	ahead    int64         // of our edge, objects, by its last Status
 	hollow   uint8         // BUSY though it said that it had room, one after another
-	mute     time.Duration // until then it is not pulled from: it did not answer
-	ignored  uint8         // pulls that it did not answer, one after another
+	owesAt   time.Duration // since when it did not answer a pull, 0: it owes nothing
+	muted    time.Duration // it is not pulled from until then
+	ignored  uint8         // how often that was so, one after another
 	// allowance is what it may ask for.
 	allowance allowance
 }
