@@ -29,17 +29,10 @@ func (p *Peer) room(urgent bool) int {
 	return limit - p.used()
 }
 
-// maxWorth, slots: six streams of four stripes, more than most homes give. Nobody
-// who has half of it is moved for a claim (a guess).
-const maxWorth = 24
-
 // worth is what a peer is worth near the root of stripe i: the children that it
 // can have there. In its home stripe it has them; elsewhere it takes few.
-//
-// Slots are a claim: beyond maxWorth more of them are worth nothing, or one who
-// says that it has thousands takes the places of all who are what they say.
 func (p *Peer) worth(n *neighbour, i int) int {
-	w := min(int(n.hi.Slots), maxWorth)
+	w := int(n.hi.Slots)
 	if Home(n.id, p.cfg.Stripes) != i {
 		w /= 8
 	}
@@ -51,7 +44,7 @@ func (p *Peer) worth(n *neighbour, i int) int {
 // another was asked just now.
 func (p *Peer) lessWorth(i int, n *neighbour) int {
 	least, at := p.worth(n, i), -1
-	if p.now < p.pushAt || !p.believed(n) {
+	if p.now < p.pushAt {
 		return -1
 	}
 	for c := range p.stripes[i].children {

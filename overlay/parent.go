@@ -37,7 +37,7 @@ func (p *Peer) ask(n *neighbour, i int, why reason) {
 	if s.parent == 0 && !s.orphan {
 		wait = 2*n.rtt + joinAnswerTime
 	}
-	if why == whyMove && !s.trust.broken {
+	if why == whyMove {
 		wait = 2*n.rtt + moveTime
 	}
 	since := p.now
@@ -48,7 +48,7 @@ func (p *Peer) ask(n *neighbour, i int, why reason) {
 	m := Subscribe{Stripe: uint8(i), Latest: !p.started, Epoch: p.haveEpoch()}
 	if p.started {
 		m.From = max(s.front, s.next)
-		if why != whyMove || s.trust.broken { // else the old parent still sends what lies behind the front
+		if why != whyMove { // the old parent still sends what lies behind the front
 			m.From, m.Have = p.wanted(i)
 		}
 		if s.episode.on {
@@ -56,7 +56,7 @@ func (p *Peer) ask(n *neighbour, i int, why reason) {
 		} else if s.orphan {
 			m.Lost = s.dead
 		}
-		m.Urgent = !s.cut && (s.orphan || s.episode.on || s.parent == 0 && p.now-p.startAt > needyAfter || s.leave != 0 && p.neighbour(s.parent) != nil && p.neighbour(s.parent).away || s.trust.broken)
+		m.Urgent = !s.cut && (s.orphan || s.episode.on || s.parent == 0 && p.now-p.startAt > needyAfter || s.leave != 0 && p.neighbour(s.parent) != nil && p.neighbour(s.parent).away)
 	}
 	p.send(n.id, m)
 }
@@ -126,10 +126,9 @@ func (p *Peer) accepted(n *neighbour, m Accept) {
 		try = attempt{to: n.id, why: whyMove, since: p.now}
 	}
 	n.promised &^= 1 << i
-	n.hollow = 0
 	s.try = attempt{}
 	n.breaker.Success()
-	if slices.Contains(m.Path, p.self) || len(m.Path) == MaxPath || p.childAt(i, n.id) >= 0 || p.started && m.Epoch < p.epoch || m.Epoch < p.cfg.Epoch {
+	if slices.Contains(m.Path, p.self) || len(m.Path) == MaxPath || p.childAt(i, n.id) >= 0 || p.started && m.Epoch < p.epoch {
 		p.loop(n, i)
 		return
 	}
@@ -145,11 +144,8 @@ func (p *Peer) accepted(n *neighbour, m Accept) {
 	switch {
 	case old != 0 && try.why == whyMove:
 		s.old, s.oldUntil = old, p.now+overlap
-		if o := p.neighbour(old); o != nil {
-			p.noteLag(o, i)
-			if s.prog.Unrest() > restless {
-				p.blame(o)
-			}
+		if o := p.neighbour(old); o != nil && s.prog.Unrest() > restless {
+			o.doubt = p.now
 		}
 		p.stats.Moves++
 		p.trace(TraceMove, n.id, i, 0, p.now-try.since)
@@ -167,8 +163,6 @@ func (p *Peer) accepted(n *neighbour, m Accept) {
 	s.episode = episode{}
 	s.siblings, s.uncles = nil, nil
 	s.prog.Start(p.now+2*n.rtt, p.cfg.Beacon+n.rtt/4)
-	s.prog.From(p.edge)
-	s.trust = trust{from: max(m.Start, s.front, p.edge)}
 	switch {
 	case s.next >= s.front && s.next >= p.edge:
 	case try.why == whyMove || old == 0 && !wasOrphan && m.Start <= s.next:
@@ -244,9 +238,6 @@ func (p *Peer) refused(n *neighbour, m Refuse) {
 		return
 	}
 	wait := min(max(m.Wait, 100*time.Millisecond), 30*time.Second)
-	if m.Code == CodeBusy && n.free > 0 {
-		n.hollow = min(n.hollow+1, maxHollow)
-	}
 	if try := p.stripes[i].try; try.to == n.id && try.why == whyMove {
 		n.climbAt = p.now + p.jitter(climbWait) // an orphan may ask before
 	}
@@ -256,9 +247,9 @@ func (p *Peer) refused(n *neighbour, m Refuse) {
 		n.promised |= 1 << i
 	}
 	for _, id := range m.Alternatives[:min(len(m.Alternatives), maxAlternatives)] {
-		p.learn(Candidate{Peer: id, Source: SourcePeer}, n.id)
+		p.learn(Candidate{Peer: id, Source: SourcePeer})
 		if p.stripes[i].parent == 0 || p.stripes[i].leave != 0 {
-			p.dialNamed(id, n.id)
+			p.dial(id)
 		}
 	}
 	switch s := &p.stripes[i]; n.id {
@@ -308,8 +299,6 @@ func (p *Peer) retry(i int) {
 		}
 	case s.episode.on:
 		s.episode.next = p.now
-	case s.trust.broken: // each that was asked is busy for a while, so this ends too
-		p.withheld(i)
 	}
 }
 
@@ -372,7 +361,7 @@ func (p *Peer) goAway(n *neighbour, m GoAway) {
 		n.away = true
 	}
 	for _, id := range m.Alternatives[:min(len(m.Alternatives), maxAlternatives)] {
-		p.dialNamed(id, n.id)
+		p.dial(id)
 	}
 	for i := range p.stripes {
 		if s := &p.stripes[i]; s.parent == n.id && (m.Stripe == AllStripes || int(m.Stripe) == i) {

@@ -101,19 +101,13 @@ func (p *Peer) answered(n *neighbour, i int) {
 // callRoll asks all neighbours for a sign of life: more than one parent is
 // silent, a standby does not answer, or somebody needs a place that a dead child
 // may hold. Who does not answer is neither asked for a stripe nor fed.
-func (p *Peer) callRoll() { p.call(func(*neighbour) bool { return true }) }
-
-// callChildren asks the children only: one of them may hold a place and be dead.
-// Whoever is turned away can bring that about, again and again.
-func (p *Peer) callChildren() { p.call(func(n *neighbour) bool { return p.isChild(n.id) }) }
-
-func (p *Peer) call(whom func(*neighbour) bool) {
+func (p *Peer) callRoll() {
 	if p.now < p.rollAt || p.tookOver() {
 		return
 	}
 	p.rollAt = p.now + rollPause
 	for _, n := range p.nbrs {
-		if n.ready && !n.away && p.now-n.heard > confirmTime && whom(n) {
+		if n.ready && !n.away && p.now-n.heard > confirmTime {
 			p.callOn(n)
 		}
 	}
@@ -183,7 +177,7 @@ func (p *Peer) cancelEpisode(i int) {
 func (p *Peer) giveUpParent(i int) {
 	s := &p.stripes[i]
 	if n := p.neighbour(s.parent); n != nil {
-		p.blame(n)
+		n.doubt = p.now
 		p.send(n.id, Unsubscribe{Stripe: uint8(i)})
 	}
 	p.trace(TraceGone, s.parent, i, 0, p.now-s.prog.Last())
@@ -222,20 +216,12 @@ func (p *Peer) parentLost(i int) {
 	s := &p.stripes[i]
 	if s.old != 0 && s.fresh && p.neighbour(s.old) != nil {
 		// The new parent was lost before it began: stay with the old.
-		p.backToOld(i)
+		s.parent, s.old, s.fresh = s.old, 0, false
+		s.prog.Start(p.now, p.cfg.Beacon)
+		s.episode = episode{}
 		return
 	}
 	p.orphaned(i)
-}
-
-// backToOld returns to the parent that was to be replaced, and still sends.
-func (p *Peer) backToOld(i int) {
-	s := &p.stripes[i]
-	s.parent, s.old, s.fresh = s.old, 0, false
-	s.prog.Start(p.now, p.cfg.Beacon)
-	s.prog.From(p.edge)
-	s.trust = trust{from: p.edge}
-	s.episode = episode{}
 }
 
 // noticeStarved runs at a parent's sign of life: is it alive but standing still?
@@ -250,15 +236,9 @@ func (p *Peer) noticeStarved(i int) {
 		p.trace(TraceStarved, s.parent, i, s.prog.Position(), 0)
 	}
 	p.repairAt = min(p.repairAt, p.now)
-	if s.prog.Ahead() > p.progress().StarveLag {
-		p.withheld(i)
-		return
-	}
 	if p.now-s.starved > starvedMove && s.try.to == 0 && s.old == 0 {
 		if n := p.neighbour(s.parent); n != nil {
 			n.busy[i] = p.now + p.jitter(starvedMove)
-			p.blame(n)
-			p.noteLag(n, i)
 		}
 		s.starved = p.now // once in a while, not at every beacon
 		if n, _ := p.best(i, s.parent, false); n != nil && n.breaker.Allow(p.now) {
