@@ -86,7 +86,7 @@ func (p *Peer) admit(n *neighbour, i int, urgent, stranded bool) bool {
 		most++
 	}
 	used := p.used()
-	if p.pressed && used >= p.slots {
+	if p.pressed && !urgent && used >= p.slots {
 		return false // whoever comes beside those there are makes it worse for all
 	}
 	if p.cfg.MaxChildren > 0 && p.usedIn(i) > p.cfg.MaxChildren || used >= p.slots+most+one {

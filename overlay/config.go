@@ -179,6 +179,4 @@ const (
 	// is helped by pulls, then left.
 	starveTime  = 250 * time.Millisecond
 	starvedMove = 1500 * time.Millisecond
-	// starvedLost beyond the buffer, a parent that stands still is as bad as none.
-	starvedLost = 500 * time.Millisecond
 )

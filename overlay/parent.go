@@ -256,9 +256,11 @@ func (p *Peer) refused(n *neighbour, m Refuse) {
 	case s.try.to:
 		s.try = attempt{}
 		p.retry(i)
-	case s.parent: // it has too many children
-		p.orphaned(i)
-		s.orphan, s.cut = false, true
+	case s.parent: // it asked to be left and has too many children
+		if s.leave != 0 {
+			p.orphaned(i)
+			s.orphan, s.cut = false, true
+		}
 	}
 }
 

@@ -243,8 +243,6 @@ func (p *Peer) noticeStarved(i int) {
 		s.starved = p.now // once in a while, not at every beacon
 		if n, _ := p.best(i, s.parent, false); n != nil && n.breaker.Allow(p.now) {
 			p.ask(n, i, whyMove)
-		} else if p.age(s.next) > p.cfg.Buffer+starvedLost && p.gives(p.slots) {
-			p.orphaned(i)
 		}
 	}
 }

@@ -9,13 +9,14 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 )
 
 func TestTheAdminAPIAnswersItsOwnerAndNobodyElse(t *testing.T) {
 	n := newNode(t, newKey(t))
-	drained := 0
+	var drained atomic.Int32
 	secret := strings.Repeat("s3", 20)
 	for _, c := range []AdminConfig{{Addr: "0.0.0.0:0"}, {Addr: "[::]:0"}, {Addr: "127.0.0.1:0", Token: "short"}} {
 		if a, err := n.StartAdmin(c); err == nil {
@@ -23,12 +24,12 @@ func TestTheAdminAPIAnswersItsOwnerAndNobodyElse(t *testing.T) {
 			_ = a.Close()
 		}
 	}
-	open, err := n.StartAdmin(AdminConfig{Addr: "127.0.0.1:0", Drain: func() { drained++ }})
+	open, err := n.StartAdmin(AdminConfig{Addr: "127.0.0.1:0", Drain: func() { drained.Add(1) }})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer func() { _ = open.Close() }()
-	wide, err := n.StartAdmin(AdminConfig{Addr: "0.0.0.0:0", Token: secret, Drain: func() { drained++ }})
+	wide, err := n.StartAdmin(AdminConfig{Addr: "0.0.0.0:0", Token: secret, Drain: func() { drained.Add(1) }})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -78,8 +79,8 @@ func TestTheAdminAPIAnswersItsOwnerAndNobodyElse(t *testing.T) {
 			t.Errorf("%s: status %d, want %d: %s", name, res.StatusCode, c.status, b)
 		}
 	}
-	if drained != 1 {
-		t.Errorf("drained %d times, want once", drained)
+	if drained.Load() != 1 {
+		t.Errorf("drained %d times, want once", drained.Load())
 	}
 }
 
