@@ -237,14 +237,7 @@ func (p *Peer) shed() {
 			}
 		}
 	}
-	excess := p.used() - p.slots
-	for i := range p.stripes {
-		for _, c := range p.stripes[i].children {
-			if c.away > p.now {
-				excess--
-			}
-		}
-	}
+	excess := p.used() - p.slots - p.leaving()
 	excess -= p.cut(excess)
 	for excess > 0 {
 		i, c := p.first(func(c *child) bool { return c.away <= p.now })

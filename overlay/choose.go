@@ -68,7 +68,7 @@ func (p *Peer) cost(n *neighbour, i int, depth int) float64 {
 	if !n.hi.Publisher && Home(n.id, p.cfg.Stripes) != i {
 		c++
 	}
-	if n.doubt != 0 && p.now-n.doubt < time.Minute {
+	if p.doubts(n) {
 		c += 3
 	}
 	return c
@@ -121,7 +121,10 @@ func (p *Peer) best(i int, not PeerID, desperate bool) (*neighbour, float64) {
 	return top, least
 }
 
+// doubts says whether n failed as a parent lately.
+func (p *Peer) doubts(n *neighbour) bool { return n.doubt != 0 && p.now-n.doubt < time.Minute }
+
 // able says whether this peer belongs near the root of stripe i.
 func (p *Peer) able(i int) bool {
-	return Home(p.self, p.cfg.Stripes) == i && p.slots >= p.cfg.Stripes
+	return Home(p.self, p.cfg.Stripes) == i && p.gives(p.slots)
 }

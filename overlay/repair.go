@@ -344,7 +344,7 @@ func (p *Peer) pulled(n *neighbour, m Pull) {
 		switch {
 		case seq < m.First || m.Epoch < p.epoch || p.started && m.Epoch == p.epoch && seq < p.have.Base():
 			gone |= 1 << bit
-		case n.served >= servePerSecond || !p.spare.Take(p.now, float64(1)):
+		case n.served >= servePerSecond || !p.spare.Take(p.now, 1):
 			busy |= 1 << bit
 		case !p.started || m.Epoch != p.epoch || !p.have.Has(seq):
 			n.served++

@@ -119,7 +119,7 @@ func (p *Peer) pickStandbys(i int) {
 		if n.free == 0 {
 			o.order += 2
 		}
-		if n.doubt != 0 && p.now-n.doubt < time.Minute {
+		if p.doubts(n) {
 			o.order += 4
 		}
 		if p.now-n.heard > statusEvery+statusEvery/2 { // its Status is overdue

@@ -148,10 +148,7 @@ func (p *Peer) dial(id PeerID) bool {
 		if v.Peer != id {
 			continue
 		}
-		if p.now < v.again {
-			return false
-		}
-		if !p.dials.Take(p.now, 1) {
+		if p.now < v.again || !p.dials.Take(p.now, 1) {
 			return false
 		}
 		v.dialing, v.again = true, p.now+dialTime

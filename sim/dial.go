@@ -68,13 +68,14 @@ func (s *shard) flight(p *peer, to uint32, ev event, extra time.Duration) {
 }
 
 // shake is a flight's arrival. When both dial at once, the one whose door opens
-// first counts; the lower index's, when both do. One too many is turned away at the door, as by the live host.
+// first counts; the lower index's, when both do. One too many is turned away at the
+// door, as by the live host.
 func (s *shard) shake(p *peer, ev *event) {
 	q := &s.e.peers[ev.from]
 	switch ev.kind {
 	case evKnock:
 		if p.door != nil && !p.door.Allow(time.Duration(s.now)) {
-			s.post(p, event{at: s.now + int64(base(&p.profile, &q.profile)), to: ev.from, from: p.index, conn: ev.conn, kind: evFailed})
+			s.reject(p, ev, evFailed)
 			return
 		}
 		s.flight(p, ev.from, event{kind: evOpen, conn: ev.conn, size: openBytes}, 0)
@@ -97,12 +98,19 @@ func (s *shard) shake(p *peer, ev *event) {
 		s.step(p, overlay.Event{Kind: overlay.EvConnected, Peer: q.id, RTT: rtt})
 	case evWelcome:
 		if !p.dialled(ev.from, ev.conn) { // too late: the dial was given up
-			s.post(p, event{at: s.now + int64(base(&p.profile, &q.profile)), to: ev.from, from: p.index, conn: ev.conn, kind: evClosed})
+			s.reject(p, ev, evClosed)
 			return
 		}
 		p.attach(s.e, ev.from, ev.conn)
 		s.step(p, overlay.Event{Kind: overlay.EvConnected, Peer: q.id, RTT: time.Duration(ev.seq)})
 	}
+}
+
+// reject tells the sender of a flight, for less than is worth counting, that nothing
+// comes of it.
+func (s *shard) reject(p *peer, ev *event, how eventKind) {
+	way := base(&p.profile, &s.e.peers[ev.from].profile)
+	s.post(p, event{at: s.now + int64(way), to: ev.from, from: p.index, conn: ev.conn, kind: how})
 }
 
 // dialling returns p's dial to peer i that waits for an answer; nil: there is none.
