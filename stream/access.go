@@ -4,7 +4,6 @@ package stream
 // which content secret comes next? In one signed list that goes from peer to peer.
 
 import (
-	"bytes"
 	"crypto/ed25519"
 	crand "crypto/rand"
 	"encoding/binary"
@@ -112,16 +111,11 @@ func accessText(body []byte) []byte {
 // of pub signed it. Whether it is of the right stream is for the caller to see.
 // It shares no memory with b. The error is a *[WireError], or wraps [ErrSignature].
 func ParseAccessList(b []byte, pub ed25519.PublicKey) (*AccessList, error) {
-	r := wireReader{what: "access list", b: b}
-	if len(b) > MaxAccessList {
-		r.fail("size", 0, ErrLimit, "%d bytes, allowed is up to %d", len(b), MaxAccessList)
+	r := readCopy("access list", b, MaxAccessList)
+	if r.err != nil {
 		return nil, r.err
 	}
-	r.b = bytes.Clone(b)
 	l := &AccessList{}
-	if v := r.byte("version"); r.err == nil && v != wireVersion {
-		r.fail("version", 0, ErrVersion, "%d, known is %d", v, wireVersion)
-	}
 	copy(l.ID[:], r.bytes("stream id", len(l.ID)))
 	l.Sequence = r.uvarint("sequence", 1, MaxSeq)
 	l.Issued = int64(r.uvarint("issued", 0, MaxUnixTime))

@@ -80,16 +80,11 @@ func (p *Private) recordCipher(id ID) interface {
 // its signature. It does not look at the clock. The error is a *[WireError], or
 // wraps [ErrSignature].
 func ParseBlindedRecord(b []byte) (*BlindedRecord, error) {
-	r := wireReader{what: "blinded record", b: b}
-	if len(b) > MaxBlindedRecord {
-		r.fail("size", 0, ErrLimit, "%d bytes, allowed is up to %d", len(b), MaxBlindedRecord)
+	r := readCopy("blinded record", b, MaxBlindedRecord)
+	if r.err != nil {
 		return nil, r.err
 	}
-	r.b = bytes.Clone(b)
 	rec := &BlindedRecord{}
-	if v := r.byte("version"); r.err == nil && v != wireVersion {
-		r.fail("version", 0, ErrVersion, "%d, known is %d", v, wireVersion)
-	}
 	rec.BlindKey = r.bytes("blinded key", publicKeySize)
 	rec.Epoch = r.uvarint("epoch", 1, MaxEpoch)
 	rec.Sequence = r.uvarint("sequence", 0, MaxSeq)

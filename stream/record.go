@@ -131,16 +131,11 @@ func appendRecord(b []byte, r Record) []byte {
 // It does not look at the clock (see [Record.Check]). The record shares no
 // memory with b. The error is a *[WireError], or wraps [ErrSignature].
 func ParseRecord(b []byte) (Record, error) {
-	r := wireReader{what: "record", b: b}
-	if len(b) > MaxRecord {
-		r.fail("size", 0, ErrLimit, "%d bytes, allowed is up to %d", len(b), MaxRecord)
+	r := readCopy("record", b, MaxRecord)
+	if r.err != nil {
 		return Record{}, r.err
 	}
-	r.b = bytes.Clone(b)
 	var rec Record
-	if v := r.byte("version"); r.err == nil && v != wireVersion {
-		r.fail("version", 0, ErrVersion, "%d, known is %d", v, wireVersion)
-	}
 	rec.PublicKey = r.bytes("public key", publicKeySize)
 	nameLen := int(r.uvarint("name length", 1, MaxName))
 	nameAt := r.off

@@ -5,6 +5,7 @@ package stream
 // lists are read with it.
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -52,6 +53,20 @@ type wireReader struct {
 	b    []byte
 	off  int
 	err  error
+}
+
+// readCopy begins to read a copy of b, of at most limit bytes, with its version.
+func readCopy(what string, b []byte, limit int) wireReader {
+	r := wireReader{what: what}
+	if len(b) > limit {
+		r.fail("size", 0, ErrLimit, "%d bytes, allowed is up to %d", len(b), limit)
+		return r
+	}
+	r.b = bytes.Clone(b)
+	if v := r.byte("version"); r.err == nil && v != wireVersion {
+		r.fail("version", 0, ErrVersion, "%d, known is %d", v, wireVersion)
+	}
+	return r
 }
 
 func (r *wireReader) fail(field string, off int, kind error, format string, args ...any) {
