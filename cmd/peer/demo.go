@@ -97,12 +97,12 @@ type demo struct {
 	key   ed25519.PrivateKey // the stream's
 	boot  *node.Node
 	began time.Time
-	live  *web.Live      // nil: there is no page
-	hls   *hls.Server    // as live
-	whep  *rtc.WHEP      // as live
-	tasks sync.WaitGroup // that find out what events cost, or play what the page asked for
-	page  demoEvents     // for the page
-	term  sync.Mutex     // held while one publisher follows another
+	live  *web.Live           // nil: there is no page
+	hls   *hls.Server         // as live
+	whep  *rtc.WHEP           // as live
+	tasks sync.WaitGroup      // that find out what events cost, or play what the page asked for
+	page  node.Hub[demoTrace] // for the page
+	term  sync.Mutex          // held while one publisher follows another
 
 	mu      sync.Mutex
 	active  *demoPublisher

@@ -6,7 +6,6 @@ import (
 	"context"
 	"net/http"
 	"slices"
-	"sync"
 	"time"
 
 	"github.com/braidway/braidway/internal/node"
@@ -29,35 +28,6 @@ type demoTrace struct {
 	Name string `json:"name,omitempty"` // the demo's name for a peer
 }
 
-// demoEvents hands events to the pages that listen; a slow one misses some.
-type demoEvents struct {
-	mu   sync.Mutex
-	subs []chan demoTrace
-}
-
-func (h *demoEvents) send(e demoTrace) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	for _, c := range h.subs {
-		select {
-		case c <- e:
-		default:
-		}
-	}
-}
-
-func (h *demoEvents) listen() (c chan demoTrace, stop func()) {
-	c = make(chan demoTrace, 256)
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.subs = append(h.subs, c)
-	return c, func() {
-		h.mu.Lock()
-		defer h.mu.Unlock()
-		h.subs = slices.DeleteFunc(h.subs, func(o chan demoTrace) bool { return o == c })
-	}
-}
-
 // follow passes a peer's events on until ctx ends, where there is a page.
 func (d *demo) follow(ctx context.Context, n *node.Node) {
 	if d.live == nil {
@@ -71,7 +41,7 @@ func (d *demo) follow(ctx context.Context, n *node.Node) {
 			select {
 			case e := <-c:
 				if slices.Contains(shownEvents, e.Event) {
-					d.page.send(demoTrace{TraceEvent: e, Self: self})
+					d.page.Send(demoTrace{TraceEvent: e, Self: self})
 				}
 			case <-ctx.Done():
 				return
@@ -83,12 +53,12 @@ func (d *demo) follow(ctx context.Context, n *node.Node) {
 
 // tellPage sends an event of the demo itself.
 func (d *demo) tellPage(event, fault, name string) {
-	d.page.send(demoTrace{TraceEvent: node.TraceEvent{Time: time.Now(), Event: event, Code: fault}, Name: name})
+	d.page.Send(demoTrace{TraceEvent: node.TraceEvent{Time: time.Now(), Event: event, Code: fault}, Name: name})
 }
 
 // serveEvents sends what happens to all peers as server-sent events.
 func (d *demo) serveEvents(w http.ResponseWriter, r *http.Request) {
-	c, stop := d.page.listen()
+	c, stop := d.page.Listen()
 	defer stop()
 	node.StreamEvents(w, r, c, func(e demoTrace) string { return e.Event })
 }

@@ -6,7 +6,6 @@ package node
 import (
 	"log/slog"
 	"math/bits"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -75,7 +74,7 @@ func (n *Node) emit(e TraceEvent) {
 	}
 	if !n.events.idle() {
 		e.Time = time.Now()
-		n.events.send(e)
+		n.events.Send(e)
 	}
 }
 
@@ -161,44 +160,6 @@ func (r *refusals) byCode() map[string]int64 {
 	return m
 }
 
-// eventHub hands trace events to whoever listens; a slow listener misses some.
-type eventHub struct {
-	mu   sync.Mutex
-	subs map[chan TraceEvent]struct{}
-	n    atomic.Int32
-}
-
-func (h *eventHub) idle() bool { return h.n.Load() == 0 }
-
-func (h *eventHub) send(e TraceEvent) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	for c := range h.subs {
-		select {
-		case c <- e:
-		default:
-		}
-	}
-}
-
-// listen returns a channel of events, until stop is called.
-func (h *eventHub) listen() (c chan TraceEvent, stop func()) {
-	c = make(chan TraceEvent, 256)
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if h.subs == nil {
-		h.subs = make(map[chan TraceEvent]struct{})
-	}
-	h.subs[c] = struct{}{}
-	h.n.Add(1)
-	return c, func() {
-		h.mu.Lock()
-		defer h.mu.Unlock()
-		delete(h.subs, c)
-		h.n.Add(-1)
-	}
-}
-
 // Events returns a channel of all sessions' trace events, until stop is called.
 // Who does not read fast enough misses some.
-func (n *Node) Events() (c <-chan TraceEvent, stop func()) { return n.events.listen() }
+func (n *Node) Events() (c <-chan TraceEvent, stop func()) { return n.events.Listen() }

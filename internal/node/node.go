@@ -64,7 +64,7 @@ type Node struct {
 	finder *p2p.Finder
 	ctx    context.Context
 	cancel context.CancelFunc
-	events eventHub
+	events Hub[TraceEvent]
 	traces traceCounts
 	began  time.Time
 	checks checkKeeper
