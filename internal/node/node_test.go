@@ -93,21 +93,32 @@ type viewer struct {
 
 func view(t *testing.T, n *Node, link stream.Link) *viewer {
 	t.Helper()
+	return takePart(t, n, link, SessionConfig{Role: RoleViewer})
+}
+
+// takePart joins a stream; what a viewer gets is in out.
+func takePart(t *testing.T, n *Node, link stream.Link, cfg SessionConfig) *viewer {
+	t.Helper()
 	v := &viewer{out: newSink(), ended: make(chan error, 1)}
-	v.player = NewPlayer(v.out, time.Second)
-	s, err := n.Join(link, SessionConfig{Role: RoleViewer, Observer: v.player})
+	if cfg.Role == RoleViewer {
+		v.player = NewPlayer(v.out, time.Second)
+		cfg.Observer = v.player
+	}
+	s, err := n.Join(link, cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
 	v.Session = s
-	v.player.Attach(s)
-	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		v.ended <- v.player.Run(ctx, s)
-	}()
-	t.Cleanup(func() { cancel(); <-done })
+	if cfg.Role == RoleViewer {
+		v.player.Attach(s)
+		ctx, cancel := context.WithCancel(context.Background())
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			v.ended <- v.player.Run(ctx, s)
+		}()
+		t.Cleanup(func() { cancel(); <-done })
+	}
 	return v
 }
 

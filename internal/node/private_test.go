@@ -65,28 +65,7 @@ func (c *club) issue(t *testing.T, rights token.Rights, to peer.ID, life time.Du
 // join takes part with a credential; a viewer's output is in out.
 func (c *club) join(t *testing.T, n *Node, link stream.Link, role Role, credential string) *viewer {
 	t.Helper()
-	v := &viewer{out: newSink(), ended: make(chan error, 1)}
-	cfg := SessionConfig{Role: role, Token: credential}
-	if role == RoleViewer {
-		v.player = NewPlayer(v.out, time.Second)
-		cfg.Observer = v.player
-	}
-	s, err := n.Join(link, cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
-	v.Session = s
-	if role == RoleViewer {
-		v.player.Attach(s)
-		ctx, cancel := context.WithCancel(context.Background())
-		done := make(chan struct{})
-		go func() {
-			defer close(done)
-			v.ended <- v.player.Run(ctx, s)
-		}()
-		t.Cleanup(func() { cancel(); <-done })
-	}
-	return v
+	return takePart(t, n, link, SessionConfig{Role: role, Token: credential})
 }
 
 func TestAPrivateStreamIsFoundReadAndCarriedAndRelaysHoldNothingToRead(t *testing.T) {
