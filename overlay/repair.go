@@ -101,6 +101,9 @@ func (p *Peer) repair() {
 		end := p.limit(i)
 		p.forget(i, end)
 		if s.next >= end {
+			if s.parent == 0 || s.episode.on || s.starved != 0 {
+				p.repairAt = min(p.repairAt, p.now+pullAgain/2) // more will be missing, and nobody will say so
+			}
 			continue
 		}
 		if due := p.repairDue(i); p.now < due {

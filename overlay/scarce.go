@@ -88,6 +88,7 @@ func (p *Peer) back() {
 		p.stripes[i].front = max(p.stripes[i].front, p.edge)
 		p.advance(i)
 	}
+	p.repairAt = min(p.repairAt, p.now+p.holeDelay())
 }
 
 // first returns the child that is to go first of those that may: the one that gives

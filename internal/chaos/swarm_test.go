@@ -247,6 +247,9 @@ func (s *swarm) cost(r row, exact bool) row {
 	if r.lost > 0 {
 		s.t.Errorf("%d objects lost", r.lost)
 	}
+	if s.t.Failed() {
+		s.judge.tell(s.t)
+	}
 	return r
 }
 
@@ -256,7 +259,7 @@ type judge struct {
 	mu     sync.Mutex
 	ids    map[string]string // peer id to process
 	bad    map[string][]window
-	given  []gone
+	heard  []heard
 	cancel context.CancelFunc
 	ctx    context.Context
 	wg     sync.WaitGroup
@@ -264,10 +267,10 @@ type judge struct {
 
 type window struct{ from, to time.Time }
 
-type gone struct {
-	at           time.Time
-	who, parent  string
-	afterSilence float64 // ms
+// heard is an event of process who.
+type heard struct {
+	who string
+	node.TraceEvent
 }
 
 // grace is for how long after a fault what follows from it is put down to it.
@@ -306,9 +309,9 @@ func (j *judge) follow(p *testnet.Process) {
 			for sc := bufio.NewScanner(r.Body); sc.Scan(); {
 				data, ok := strings.CutPrefix(sc.Text(), "data: ")
 				var e node.TraceEvent
-				if ok && json.Unmarshal([]byte(data), &e) == nil && e.Event == "gone" {
+				if ok && json.Unmarshal([]byte(data), &e) == nil {
 					j.mu.Lock()
-					j.given = append(j.given, gone{e.Time, p.Name, e.Peer, e.WaitMS})
+					j.heard = append(j.heard, heard{p.Name, e})
 					j.mu.Unlock()
 				}
 			}
@@ -333,12 +336,38 @@ func (j *judge) verdict(t testing.TB) (n int) {
 	troubled := func(name string, at time.Time) bool {
 		return slices.ContainsFunc(j.bad[name], func(w window) bool { return at.After(w.from) && at.Before(w.to) })
 	}
-	for _, g := range j.given {
+	for _, h := range j.heard {
 		// Less silence than that, and it was a connection that ended.
-		if parent := j.ids[g.parent]; g.afterSilence > 80 && !troubled(parent, g.at) && !troubled(g.who, g.at) {
+		if parent := j.ids[h.Peer]; h.Event == "gone" && h.WaitMS > 80 && !troubled(parent, h.Time) && !troubled(h.who, h.Time) {
 			n++
-			t.Logf("%s gave up %s after %.0f ms of silence, to which nothing had been done", g.who, parent, g.afterSilence)
+			t.Logf("%s gave up %s after %.0f ms of silence, to which nothing had been done", h.who, parent, h.WaitMS)
 		}
 	}
 	return n
 }
+
+// tell logs what happened to whom around each fault, for a test that has failed.
+func (j *judge) tell(t testing.TB) {
+	t.Helper()
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	slices.SortStableFunc(j.heard, func(a, b heard) int { return a.Time.Compare(b.Time) })
+	for name, all := range j.bad {
+		for _, w := range all {
+			t.Logf("%s: something is done to %s", w.from.Format(clock), name)
+		}
+	}
+	for _, h := range j.heard {
+		near := func(all []window) bool {
+			return slices.ContainsFunc(all, func(w window) bool { return h.Time.After(w.from.Add(-grace)) && h.Time.Before(w.to) })
+		}
+		for _, all := range j.bad {
+			if near(all) {
+				t.Logf("%s %s: %s %s %s, stripe %d, seq %d, %.0f ms", h.Time.Format(clock), h.who, h.Event, j.ids[h.Peer], h.Code, h.Stripe, h.Seq, h.WaitMS)
+				break
+			}
+		}
+	}
+}
+
+const clock = "15:04:05.000"
