@@ -31,6 +31,7 @@ type slotKeeper struct {
 	off     bool
 	k       int
 	bitrate float64 // bit/s, moving average
+	guessed bool    // bitrate is
 	line    failover.Uplink
 	last    int
 	bytes   int64 // received since at
@@ -42,7 +43,7 @@ type slotKeeper struct {
 func newSlotKeeper(limit int64, off bool, k int, bitrate uint64) slotKeeper {
 	s := slotKeeper{limit: limit, off: off, k: k, bitrate: float64(bitrate), rng: rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64()))}
 	if bitrate == 0 {
-		s.bitrate = guessedBitrate
+		s.bitrate, s.guessed = guessedBitrate, true
 	}
 	if limit == 0 {
 		s.line.Guess = firstSlots * k
@@ -77,10 +78,14 @@ func (s *slotKeeper) slow(child overlay.PeerID) {
 
 // tick takes a look and returns the slots, and whether they changed.
 func (s *slotKeeper) tick(now time.Duration, l failover.Look) (int, bool) {
-	if span := now - s.at; span > 4*time.Second {
-		if rate := float64(s.bytes*8) / span.Seconds(); s.bytes > 0 {
-			s.bitrate += (rate - s.bitrate) / 2
-		}
+	switch span := now - s.at; {
+	case s.bytes == 0:
+		s.at = now
+	case s.guessed && span > 2*time.Second: // too high at most: the past came with it
+		s.bitrate, s.guessed = s.pace(span), false
+		s.bytes, s.at = 0, now
+	case span > 4*time.Second:
+		s.bitrate += (s.pace(span) - s.bitrate) / 2
 		s.bytes, s.at = 0, now
 	}
 	if s.off {
@@ -98,6 +103,9 @@ func (s *slotKeeper) tick(now time.Duration, l failover.Look) (int, bool) {
 	}
 	return s.last, changed
 }
+
+// pace returns the bitrate of what was received within span.
+func (s *slotKeeper) pace(span time.Duration) float64 { return float64(s.bytes*8) / span.Seconds() }
 
 // fitSlots takes a look, and tells the core and operators what has changed.
 func (s *Session) fitSlots() {
