@@ -143,7 +143,7 @@ func (p *Peer) accepted(n *neighbour, m Accept) {
 	old, wasOrphan := s.parent, s.orphan
 	switch {
 	case old != 0 && try.why == whyMove:
-		s.old, s.oldUntil = old, p.now+overlap
+		s.old, s.oldUntil, s.oldPath = old, p.now+overlap, s.path[:len(s.path)-1]
 		if o := p.neighbour(old); o != nil && s.prog.Unrest() > restless {
 			o.doubt = p.now
 		}
@@ -217,6 +217,9 @@ func (p *Peer) pathChanged(n *neighbour, m Path) {
 		return
 	}
 	s := &p.stripes[i]
+	if s.old == n.id {
+		s.oldPath = m.Path
+	}
 	if s.parent != n.id {
 		return
 	}

@@ -127,8 +127,9 @@ type stripe struct {
 	leave    time.Duration // the parent asked to be left by then; 0: no
 	leaveAt  time.Duration // when that is tried again
 	old      PeerID        // replaced parent that still sends until the new one is abreast
-	// oldUntil is when old is left in any case.
+	// oldUntil is when old is left in any case; oldPath is its path.
 	oldUntil time.Duration
+	oldPath  []PeerID
 	fresh    bool // nothing came from parent yet
 	orphan   bool // had a parent and lost it
 	cut      bool // had one, for which it was a child too many

@@ -216,12 +216,20 @@ func (p *Peer) parentLost(i int) {
 	s := &p.stripes[i]
 	if s.old != 0 && s.fresh && p.neighbour(s.old) != nil {
 		// The new parent was lost before it began: stay with the old.
-		s.parent, s.old, s.fresh = s.old, 0, false
-		s.prog.Start(p.now, p.cfg.Beacon)
-		s.episode = episode{}
+		p.backToOld(i)
 		return
 	}
 	p.orphaned(i)
+}
+
+// backToOld returns to the parent that was to be replaced, and still sends.
+func (p *Peer) backToOld(i int) {
+	s := &p.stripes[i]
+	s.parent, s.old, s.fresh = s.old, 0, false
+	s.prog.Start(p.now, p.cfg.Beacon)
+	s.episode = episode{}
+	p.standAt = min(p.standAt, p.now) // it may be its own standby
+	p.pathChanged(p.neighbour(s.parent), Path{Stripe: uint8(i), Path: s.oldPath})
 }
 
 // noticeStarved runs at a parent's sign of life: is it alive but standing still?
