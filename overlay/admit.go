@@ -30,13 +30,17 @@ func (p *Peer) room(urgent bool) int {
 }
 
 // worth is what a peer is worth near the root of stripe i: the children that it
-// can have there. In its home stripe it has them; elsewhere it takes few.
+// can have there. In its home stripe it has them; elsewhere it takes few, which is
+// more than none: a stripe whose first places are all held by such goes no further.
 func (p *Peer) worth(n *neighbour, i int) int {
 	w := int(n.hi.Slots)
-	if Home(n.id, p.cfg.Stripes) != i {
-		w /= 8
+	switch {
+	case Home(n.id, p.cfg.Stripes) == i:
+		return w
+	case p.gives(w):
+		return max(w/8, 2) // more than who takes none
 	}
-	return w
+	return 0
 }
 
 // lessWorth returns the child of stripe i that is to make room for n: the one
@@ -89,7 +93,11 @@ func (p *Peer) admit(n *neighbour, i int, urgent, stranded bool) bool {
 	if p.pressed && !urgent && used >= p.slots {
 		return false // whoever comes beside those there are makes it worse for all
 	}
-	if p.cfg.MaxChildren > 0 && p.usedIn(i) > p.cfg.MaxChildren || used >= p.slots+most+one {
+	extra := 0
+	if stranded && n.hi.Slots > 0 && !p.pressed {
+		extra = 1 // it takes whom it displaces; where none of those that hold the places can, the stripe goes no further
+	}
+	if p.cfg.MaxChildren > 0 && p.usedIn(i) > p.cfg.MaxChildren+extra || used >= p.slots+most+one+extra {
 		return false
 	}
 	// Even with the extra places taken: those who cannot move may have nowhere to

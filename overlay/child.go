@@ -104,7 +104,7 @@ func (p *Peer) subscribe(n *neighbour, m Subscribe) {
 		wait := p.jitter(time.Second)
 		if m.Urgent {
 			if p.callRoll(); p.rollEnd != never { // some of those who hold a place may be dead
-				wait = p.rollEnd - p.now + lifeTime/4
+				wait = max(p.rollEnd-p.now, 0) + lifeTime/4
 			}
 		}
 		p.refuse(n, i, CodeBusy, wait)

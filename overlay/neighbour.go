@@ -79,6 +79,7 @@ func (p *Peer) hello(n *neighbour, m Hello) {
 
 func (p *Peer) status(n *neighbour, m Status) {
 	n.hi.Epoch, n.hi.Edge, n.away, n.free = m.Epoch, m.Edge, m.Draining, m.Free
+	n.hi.Slots = max(n.hi.Slots, m.Free) // measured since its Hello
 	first := n.stripes == nil
 	n.stripes = m.Stripes
 	n.ready = true

@@ -118,7 +118,9 @@ func (p *Peer) callOn(n *neighbour) {
 	if n.asked == 0 {
 		n.asked = p.now
 	}
-	p.rollEnd = min(p.rollEnd, p.answerDue(n))
+	if !p.silent(n) {
+		p.rollEnd = min(p.rollEnd, p.answerDue(n))
+	}
 	p.send(n.id, Watch{Mask: n.watched}) // is answered by a Status at once
 }
 
