@@ -45,7 +45,8 @@ const waryHalfLife = 30 * time.Second
 // Progress follows one parent in one stripe: stream progress is the heartbeat.
 type Progress struct {
 	det     Detector
-	pos     uint64
+	pos     uint64        // one past the last object that it brought
+	claim   uint64        // up to where it says that it sent
 	moved   time.Duration // when pos last advanced
 	abreast time.Duration // when Level last saw it near the edge
 	lost    bool
@@ -57,8 +58,12 @@ type Progress struct {
 // What is known of an earlier fault stays.
 func (p *Progress) Start(now, expected time.Duration) {
 	p.det.Start(now, expected)
-	p.pos, p.moved, p.abreast, p.lost = 0, now, now, false
+	p.pos, p.claim, p.moved, p.abreast, p.lost = 0, 0, now, now, false
 }
+
+// From says that the parent is to bring what comes from pos on: it does not
+// stand behind what was there before it was a parent.
+func (p *Progress) From(pos uint64) { p.pos = max(p.pos, pos) }
 
 // Object records the arrival of object pos-1: the parent stands at pos.
 func (p *Progress) Object(now time.Duration, pos uint64) { p.Beacon(now, pos) }
@@ -74,7 +79,17 @@ func (p *Progress) Beacon(now time.Duration, pos uint64) {
 	}
 }
 
-// Position returns how far the parent said it is, one past its last Seq.
+// Claim records that the parent is alive and says that it sent everything below
+// pos. It counts as a sign of life only: a parent stands where its objects end.
+func (p *Progress) Claim(now time.Duration, pos uint64) {
+	p.Beacon(now, 0)
+	p.claim = max(p.claim, pos)
+}
+
+// Ahead returns by how many Seqs the parent's claims run ahead of what it brought.
+func (p *Progress) Ahead() uint64 { return p.claim - min(p.claim, p.pos) }
+
+// Position returns how far the parent is, one past its last Seq.
 func (p *Progress) Position() uint64 { return p.pos }
 
 // Lost records that the connection closed: the parent is gone at once.

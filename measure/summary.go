@@ -58,6 +58,8 @@ type Summary struct {
 	ViewerHours *float64 `json:"viewer_hours,omitempty"`
 	// FloorGapMS is the same viewers' gap at the same times in a run without deaths.
 	FloorGapMS *Spread `json:"floor_gap_ms,omitempty"`
+	// Attack is what came of an attack; absent: nobody attacked.
+	Attack *Hostility `json:"attack,omitempty"`
 
 	DurationS     *Spread `json:"duration_s,omitempty"`
 	ObjectsDue    *Spread `json:"objects_due,omitempty"`
@@ -158,6 +160,10 @@ func (s *Summary) Table() string {
 	}
 	if s.SurvivorsIntact != nil {
 		fmt.Fprintf(&b, ", %.1f %% of the survivors missed nothing", 100**s.SurvivorsIntact)
+	}
+	if a := s.Attack; a != nil {
+		fmt.Fprintf(&b, "\n%d attackers; honest viewers' continuity is %.5f in the mean; of %d objects that do not verify honest peers played %d and forwarded %d; they banned attackers %d times and each other %d times",
+			a.Attackers, a.Continuity, a.BadRefused+a.BadPlayed, a.BadPlayed, a.BadForwarded, a.Bans, a.HonestBanned)
 	}
 	fmt.Fprintf(&b, "\n%-22s %12s %12s %12s %12s\n", "", "p50", "p99", "worst 1 %", "max")
 	row := func(name string, v *Spread, format string) {

@@ -61,24 +61,26 @@ type Trace uint8
 
 // Trace events; Peer, Stripe, Seq and Wait of the action say more.
 const (
-	TraceJoin    Trace = iota + 1 // Stripe is taken from Peer, first time
-	TraceSwitch                   // parent replaced by Peer after silence or loss; Wait is the time since suspicion
-	TraceMove                     // parent replaced by Peer for a better path
-	TraceSuspect                  // parent Peer is silent for Wait
-	TraceCancel                   // suspected parent Peer came back
-	TraceHedge                    // Seq objects pulled from Peer while its parent is suspect
-	TraceRepair                   // Seq objects pulled from Peer
-	TraceStarved                  // parent Peer is alive but stands still
-	TraceOrphan                   // Stripe has no parent
-	TraceGone                     // parent Peer was given up after Wait of silence
-	TraceLoop                     // Peer would have closed a loop
-	TraceRefuse                   // subscription of Peer refused; Seq is the code
-	TraceAccept                   // Peer is a child now
-	TracePush                     // child Peer was asked to move for a newcomer
-	TraceStall                    // the peer itself was stopped for Wait
-	TraceBudget                   // a pull was not sent for want of tokens
-	TraceYield                    // all stripes were given back for Wait: there is too little upload
-	TracePublish                  // this peer is the publisher from now on
+	TraceJoin     Trace = iota + 1 // Stripe is taken from Peer, first time
+	TraceSwitch                    // parent replaced by Peer after silence or loss; Wait is the time since suspicion
+	TraceMove                      // parent replaced by Peer for a better path
+	TraceSuspect                   // parent Peer is silent for Wait
+	TraceCancel                    // suspected parent Peer came back
+	TraceHedge                     // Seq objects pulled from Peer while its parent is suspect
+	TraceRepair                    // Seq objects pulled from Peer
+	TraceStarved                   // parent Peer is alive but stands still
+	TraceOrphan                    // Stripe has no parent
+	TraceGone                      // parent Peer was given up after Wait of silence
+	TraceLoop                      // Peer would have closed a loop
+	TraceRefuse                    // subscription of Peer refused; Seq is the code
+	TraceAccept                    // Peer is a child now
+	TracePush                      // child Peer was asked to move for a newcomer
+	TraceStall                     // the peer itself was stopped for Wait
+	TraceBudget                    // a pull was not sent for want of tokens
+	TraceYield                     // all stripes were given back for Wait: there is too little upload
+	TracePublish                   // this peer is the publisher from now on
+	TraceWithheld                  // parent Peer says that it sends what it does not; it is left
+	TraceExcess                    // Peer sends more messages than anybody needs: one was passed over
 )
 
 var traceNames = [...]string{
@@ -86,6 +88,7 @@ var traceNames = [...]string{
 	TraceCancel: "cancel", TraceHedge: "hedge", TraceRepair: "repair", TraceStarved: "starved",
 	TraceOrphan: "orphan", TraceGone: "gone", TraceLoop: "loop", TraceRefuse: "refuse",
 	TraceAccept: "accept", TracePush: "push", TraceStall: "stall", TraceBudget: "budget", TraceYield: "yield", TracePublish: "publish",
+	TraceWithheld: "withheld", TraceExcess: "excess",
 }
 
 // String returns the trace event's name in logs and metrics.

@@ -29,11 +29,18 @@ func (p *Peer) room(urgent bool) int {
 	return limit - p.used()
 }
 
+// maxWorth, slots: six streams of four stripes, more than most homes give. Nobody
+// who has half of it is moved for a claim (a guess).
+const maxWorth = 24
+
 // worth is what a peer is worth near the root of stripe i: the children that it
 // can have there. In its home stripe it has them; elsewhere it takes few, which is
 // more than none: a stripe whose first places are all held by such goes no further.
+//
+// Slots are a claim: beyond maxWorth more of them are worth nothing, or one who
+// says that it has thousands takes the places of all who are what they say.
 func (p *Peer) worth(n *neighbour, i int) int {
-	w := int(n.hi.Slots)
+	w := min(int(n.hi.Slots), maxWorth)
 	switch {
 	case Home(n.id, p.cfg.Stripes) == i:
 		return w
@@ -48,7 +55,7 @@ func (p *Peer) worth(n *neighbour, i int) int {
 // another was asked just now.
 func (p *Peer) lessWorth(i int, n *neighbour) int {
 	least, at := p.worth(n, i), -1
-	if p.now < p.pushAt {
+	if p.now < p.pushAt || !p.believed(n) {
 		return -1
 	}
 	for c := range p.stripes[i].children {

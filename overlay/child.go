@@ -38,14 +38,24 @@ func (p *Peer) usedIn(i int) (n int) {
 // those who come for the dead would find the uplink full of what is sent to
 // them. (Found by simulation: half of all die, the publisher feeds its dead
 // children and their orphans, and falls further and further behind.)
-func (p *Peer) reportedDead(i int, id PeerID) {
+//
+// Who reported the living before is not believed: then the child goes on being
+// fed while it is asked.
+func (p *Peer) reportedDead(by *neighbour, i int, id PeerID) {
 	c := p.neighbour(id)
 	if c == nil || p.childAt(i, id) < 0 || c.missing || p.now-c.heard <= missingTime {
 		return
 	}
 	p.callOn(c)
-	p.miss(c)
+	if by.cried < criedLimit {
+		c.reporter = by.id
+		p.miss(c)
+	}
 }
+
+// criedLimit of reports of the living are borne: links fail too, and lines are
+// slow to answer (a guess).
+const criedLimit = 2
 
 // miss stops feeding n, where it is a child, until it is heard of.
 func (p *Peer) miss(n *neighbour) {
@@ -61,6 +71,10 @@ func (p *Peer) miss(n *neighbour) {
 // resume goes on with a child that was said to be dead.
 func (p *Peer) resume(n *neighbour) {
 	n.missing = false
+	if by := p.neighbour(n.reporter); by != nil {
+		by.cried = min(by.cried+1, criedLimit)
+	}
+	n.reporter = 0
 	k := uint64(p.cfg.Stripes)
 	for i := range p.stripes {
 		s := &p.stripes[i]
@@ -98,12 +112,13 @@ func (p *Peer) subscribe(n *neighbour, m Subscribe) {
 		return
 	}
 	if m.Urgent && m.Lost != 0 {
-		p.reportedDead(i, m.Lost)
+		p.reportedDead(n, i, m.Lost)
 	}
+	m.Urgent = m.Urgent && p.believed(n)
 	if p.childAt(i, n.id) < 0 && !p.admit(n, i, m.Urgent, m.stranded()) {
 		wait := p.jitter(time.Second)
 		if m.Urgent {
-			if p.callRoll(); p.rollEnd != never { // some of those who hold a place may be dead
+			if p.callChildren(); p.rollEnd != never { // some of those who hold a place may be dead
 				wait = max(p.rollEnd-p.now, 0) + lifeTime/4
 			}
 		}
@@ -136,6 +151,10 @@ func (p *Peer) accept(n *neighbour, i int, m Subscribe) {
 	past := 0
 	if s.front > start {
 		past = max(0, int((s.front-start)/k)-bits.OnesCount64(m.Have))
+	}
+	if !n.allowance.past.take(p.now, float32(past), pastPace, max(pastBurst, float32(4*p.groupLength()))) {
+		start, past = s.front, 0 // it asks for the past again and again
+		p.excess(n, 1)
 	}
 	// The past of one that plays is due sooner than live objects; more of it than
 	// there is room for, or a newcomer's, waits behind them.
@@ -183,8 +202,27 @@ func (p *Peer) unsubscribe(n *neighbour, m Unsubscribe) {
 		return
 	}
 	p.parked = slices.DeleteFunc(p.parked, func(k parked) bool { return k.sub && k.from == n.id && int(k.stripe) == i })
+	if at := p.childAt(i, n.id); at >= 0 {
+		if c := &p.stripes[i].children[at]; c.away == 0 && p.now-c.since < stayTime {
+			n.left, n.leftAt = min(n.left+1, leftLimit), p.now
+		}
+	}
 	p.removeChild(i, n.id)
 }
+
+const (
+	// stayTime: a child that goes sooner by itself needed no place made for it. One
+	// that is only braiding does so now and then.
+	stayTime = 3 * time.Second
+	// leftLimit of such departures are borne; then nothing more is moved for that
+	// neighbour until it has kept quiet for leftTime (guesses).
+	leftLimit = 6
+	leftTime  = 30 * time.Second
+)
+
+// believed says whether n's need is: who takes places and leaves them again gets
+// what is free and nothing more.
+func (p *Peer) believed(n *neighbour) bool { return n.left < leftLimit || p.now-n.leftAt > leftTime }
 
 func (p *Peer) removeChild(i int, id PeerID) {
 	s := &p.stripes[i]

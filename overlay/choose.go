@@ -17,6 +17,9 @@ const restless = 40 * time.Millisecond
 // break on it, a late one is late now.
 const hopLag = 50 * time.Millisecond
 
+// provenTime is for how long a neighbour that sent something counts as one that does.
+const provenTime = 5 * time.Second
+
 // betterBy is how much better, in hops, a new parent must be: less than one
 // hop, more than the noise of round-trip times.
 const betterBy = 0.9
@@ -39,7 +42,7 @@ func (p *Peer) subscribeBest(i int, why reason, not PeerID) bool {
 // eligible says whether n may be asked for stripe i at all.
 func (p *Peer) eligible(n *neighbour, i int) bool {
 	if !n.ready || n.away || p.silent(n) || n.busy[i] > p.now || n.breaker.Open(p.now) ||
-		n.hi.Slots == 0 && !n.hi.Publisher || n.hi.Epoch == 0 || n.hi.Epoch < p.haveEpoch() ||
+		n.hi.Slots == 0 && !n.hi.Publisher || n.hi.Epoch == 0 || n.hi.Epoch < max(p.haveEpoch(), p.cfg.Epoch) ||
 		n.id == p.stripes[i].parent || p.childAt(i, n.id) >= 0 {
 		return false
 	}
@@ -62,16 +65,20 @@ func (p *Peer) cost(n *neighbour, i int, depth int) float64 {
 	if s := &p.stripes[i]; s.parent == n.id {
 		// Of the others it is not known: what is usual is not held against it.
 		c += float64(max(s.prog.Unrest()-restless/2, 0)) / float64(20*time.Millisecond)
-		lag = s.lag - n.rtt/2 // what it brings is known better than what it says
+		lag = s.lag - n.rtt/2 + p.late // what it brings is known better than what it says
+	} else {
+		if p.late > 0 {
+			lag += max(0, p.late-p.aheadBy(n))
+		}
+		if n.record.lag > lag && p.now < n.record.lagUntil { // and what it brought
+			lag = n.record.lag
+		}
 	}
 	c += float64(max(lag, 0)) / float64(hopLag)
 	if !n.hi.Publisher && Home(n.id, p.cfg.Stripes) != i {
 		c++
 	}
-	if p.doubts(n) {
-		c += 3
-	}
-	return c
+	return c + 3*float64(p.doubts(n)) + float64(n.hollow)/2
 }
 
 // best returns the best eligible neighbour for stripe i but not, and its cost.
@@ -92,7 +99,11 @@ func (p *Peer) best(i int, not PeerID, desperate bool) (*neighbour, float64) {
 		if since := p.stripes[i].episode.since; desperate && since != 0 && n.heard <= since {
 			c += 6 // who was heard of since the parent fell silent is alive
 		}
-		if desperate && slices.Contains(p.stripes[i].standbys, n.id) {
+		if p.stripes[i].trust.broken {
+			if n.gave == 0 || p.now-n.gave > provenTime {
+				c += 8 // words were not enough: who gave something lately is taken first
+			}
+		} else if desperate && slices.Contains(p.stripes[i].standbys, n.id) {
 			c -= 4 // its path is known to be apart from the dead parent's
 		}
 		if n.hi.Epoch > p.epoch && (desperate || p.stripes[i].leave != 0) {
@@ -120,9 +131,6 @@ func (p *Peer) best(i int, not PeerID, desperate bool) (*neighbour, float64) {
 	}
 	return top, least
 }
-
-// doubts says whether n failed as a parent lately.
-func (p *Peer) doubts(n *neighbour) bool { return n.doubt != 0 && p.now-n.doubt < time.Minute }
 
 // able says whether this peer belongs near the root of stripe i.
 func (p *Peer) able(i int) bool {

@@ -16,7 +16,9 @@ import (
 type Config struct {
 	// Publisher makes the stream: it has no parents.
 	Publisher bool
-	// Epoch of a publisher; at least 1.
+	// Epoch of a publisher, at least 1; of another peer the least that it takes
+	// part in, 0: any. What was signed in an earlier term can be sent again by
+	// anybody: the stream's record says which one is over.
 	Epoch uint64
 	// Standby follows the stream but takes no children until EvPublish: they
 	// wait, and find all slots free then.

@@ -44,6 +44,9 @@
 //     nothing until they answer, or feeding the dead would drown the living. A
 //     full peer that turns an orphan away calls the roll, and who does not answer
 //     holds no place.
+//   - Neighbours lie: what was measured is believed over what is told, what one
+//     neighbour or network costs or owns is bounded, and nobody is banned for what
+//     it passed on in good faith (docs/adversaries.md).
 //
 // # Files
 //
@@ -53,5 +56,6 @@
 // switching.go (silence and replacement), child.go (subscriptions), admit.go
 // (room and push-down), standby.go, repair.go, spare.go (what is given beside
 // live objects), neighbour.go (who is connected), view.go (who is known),
+// trust.go (what a neighbour did), allowance.go (what it may ask for), ban.go,
 // drain.go, snapshot.go.
 package overlay

@@ -23,6 +23,7 @@ func (p *Peer) newEpoch(epoch, first uint64) {
 		s := &p.stripes[i]
 		if s.parent != 0 {
 			s.prog.Start(p.now, p.cfg.Beacon)
+			s.trust = trust{from: first}
 		}
 		for c := range s.children {
 			s.children[c].start, s.children[c].unsent = first, first

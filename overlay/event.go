@@ -34,7 +34,8 @@ const (
 	EvBeacon
 	// EvMessage: Msg arrived from Peer on the control exchange.
 	EvMessage
-	// EvConnected: the control exchange with Peer is open; RTT is the first estimate.
+	// EvConnected: the control exchange with Peer is open; RTT is the first estimate,
+	// Subnet that of its address (see Candidate).
 	EvConnected
 	// EvDisconnected: the connection to Peer failed, was refused or closed.
 	EvDisconnected
@@ -65,6 +66,7 @@ type Event struct {
 	Pressed    bool
 	Flags      stream.Flags
 	Size       int32 // wire bytes of the object
+	Subnet     uint32
 	Slots      int32
 	Epoch      uint64
 	Seq        uint64

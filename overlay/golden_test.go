@@ -16,13 +16,16 @@ import (
 
 // script is one peer that is told what happens. Its commands:
 //
-//	peer [publisher] [epoch=N] [slots=N] [max-children=N]    a new peer, id 1, in epoch 1 or N
+//	peer [publisher] [epoch=N] [least-epoch=N] [slots=N] [max-children=N]    a new peer, id 1, in epoch 1 or N
 //	at TIME                                        time goes on; timers fire on the way
-//	connect ID [publisher] [epoch=N] [edge=N]      an exchange opens and its Hello comes
+//	repeat N COMMAND                               so many times
+//	connect ID [publisher] [epoch=N] [edge=N] [subnet=N]    an exchange opens and its Hello comes
+//	bad ID                                         it sent something that does not verify
 //	lost ID
 //	accept ID stripe=N [start=N] path=1,2,3
 //	refuse ID stripe=N code=N [alternatives=1,2]
 //	subscribe ID stripe=N [latest] [urgent] [epoch=N] [from=N] [have=BITS] [lost=ID]
+//	unsubscribe ID stripe=N
 //	object ID FROM-TO [group=N]                    objects FROM to TO arrive from ID (own: id 1)
 //	beacon ID stripe=N seq=N
 //	status ID fed=STRIPES depth=N path=…           the same for all stripes
@@ -71,6 +74,9 @@ func (s *script) show(a Action) {
 		fmt.Fprintf(&s.out, "%v start at %d of epoch %d\n", s.now, a.Seq, a.Epoch)
 	case ActConnect, ActDisconnect, ActBan:
 		fmt.Fprintf(&s.out, "%v %s %d\n", s.now, map[ActionKind]string{ActConnect: "connect", ActDisconnect: "disconnect", ActBan: "ban"}[a.Kind], a.Peer)
+		if a.Kind == ActBan {
+			fmt.Fprintf(&s.out, "%v   for %v\n", s.now, a.Wait)
+		}
 	case ActDrained:
 		fmt.Fprintf(&s.out, "%v drained\n", s.now)
 	case ActTrace:
@@ -145,6 +151,12 @@ func (w words) dur(v string) time.Duration {
 
 func (s *script) line(t *testing.T, d *datadriven.TestData, f []string) {
 	w := words{t, d, f[1:]}
+	if f[0] == "repeat" {
+		for range w.parse(f[1]) {
+			s.line(t, d, f[2:])
+		}
+		return
+	}
 	var id PeerID
 	switch f[0] {
 	case "peer", "at", "stopped", "drain", "slots", "publish", "epoch", "busy", "idle":
@@ -156,7 +168,11 @@ func (s *script) line(t *testing.T, d *datadriven.TestData, f []string) {
 	switch f[0] {
 	case "peer":
 		s.epoch = w.numOr("epoch", 1)
-		p, err := New(Config{Publisher: w.has("publisher"), Epoch: s.epoch, Slots: int(w.num("slots")), MaxChildren: int(w.num("max-children"))}, 1, rand.New(rand.NewPCG(1, 1)))
+		epoch := w.numOr("least-epoch", 0)
+		if w.has("publisher") {
+			epoch = s.epoch
+		}
+		p, err := New(Config{Publisher: w.has("publisher"), Epoch: epoch, Slots: int(w.num("slots")), MaxChildren: int(w.num("max-children"))}, 1, rand.New(rand.NewPCG(1, 1)))
 		if err != nil {
 			d.Fatalf(t, "%v", err)
 		}
@@ -176,8 +192,12 @@ func (s *script) line(t *testing.T, d *datadriven.TestData, f []string) {
 		if !far {
 			rtt = "10ms"
 		}
-		s.step(Event{Kind: EvConnected, Peer: id, RTT: w.dur(rtt)})
+		s.step(Event{Kind: EvConnected, Peer: id, RTT: w.dur(rtt), Subnet: uint32(w.num("subnet"))})
 		message(Hello{Publisher: w.has("publisher"), Slots: uint16(w.numOr("slots", 8)), Epoch: w.num("epoch"), Edge: w.num("edge")})
+	case "bad":
+		s.step(Event{Kind: EvBad, Peer: id})
+	case "unsubscribe":
+		message(Unsubscribe{Stripe: stripe})
 	case "lost":
 		s.step(Event{Kind: EvDisconnected, Peer: id})
 	case "accept":

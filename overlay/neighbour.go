@@ -9,21 +9,24 @@ import (
 	"time"
 )
 
-func (p *Peer) connected(id PeerID, rtt time.Duration) {
-	if p.isBanned(id) || id == p.self || id == 0 {
+func (p *Peer) connected(id PeerID, rtt time.Duration, subnet uint32) {
+	if p.isBanned(id) || id == p.self || id == 0 || p.neighbour(id) == nil && (p.shut(subnet) || p.taken(subnet)) {
 		p.out = append(p.out, Action{Kind: ActDisconnect, Peer: id})
 		return
 	}
 	if n := p.neighbour(id); n != nil {
 		p.lost(id) // a new exchange replaces the old: what was agreed on that is void
 	}
-	p.learn(Candidate{Peer: id, Source: SourcePeer})
+	p.learn(Candidate{Peer: id, Subnet: subnet, Source: SourcePeer}, 0)
+	chosen := false
 	for i := range p.view {
 		if v := &p.view[i]; v.Peer == id {
+			chosen = v.dialing
 			v.dialing, v.met, v.fails, v.again = false, true, 0, 0
 		}
 	}
-	n := &neighbour{id: id, rtt: rtt, since: p.now, heard: p.now, busy: make([]time.Duration, p.cfg.Stripes), lag: make([]time.Duration, p.cfg.Stripes)}
+	n := &neighbour{id: id, rtt: rtt, subnet: subnet, chosen: chosen, since: p.now, heard: p.now, busy: make([]time.Duration, p.cfg.Stripes), lag: make([]time.Duration, p.cfg.Stripes)}
+	n.record = p.recall(id)
 	at, _ := slices.BinarySearch(p.ids, id)
 	p.ids, p.nbrs = slices.Insert(p.ids, at, id), slices.Insert(p.nbrs, at, n)
 	p.greet(n)
@@ -80,12 +83,19 @@ func (p *Peer) hello(n *neighbour, m Hello) {
 func (p *Peer) status(n *neighbour, m Status) {
 	n.hi.Epoch, n.hi.Edge, n.away, n.free = m.Epoch, m.Edge, m.Draining, m.Free
 	n.hi.Slots = max(n.hi.Slots, m.Free) // measured since its Hello
+	n.ahead = 0
+	if m.Epoch == p.epoch {
+		n.ahead = int64(min(m.Edge, p.edge+uint64(p.cfg.Window))) - int64(p.edge)
+	}
 	first := n.stripes == nil
 	n.stripes = m.Stripes
 	n.ready = true
 	for _, st := range m.Stripes {
 		if i := int(st.Stripe); i < len(n.lag) && st.Fed && m.Epoch == p.epoch {
 			n.lag[i] = p.learnLag(n.lag[i], st.Position, first)
+			if s := &p.stripes[i]; s.parent == n.id && st.Position <= p.edge+uint64(p.cfg.Window) {
+				s.trust.said = max(s.trust.said, st.Position)
+			}
 		}
 	}
 	p.standbysChanged(n)
@@ -145,6 +155,7 @@ func (p *Peer) lost(id PeerID) {
 	if !ok {
 		return
 	}
+	p.remember(p.nbrs[at])
 	p.ids, p.nbrs = slices.Delete(p.ids, at, at+1), slices.Delete(p.nbrs, at, at+1)
 	p.parked = slices.DeleteFunc(p.parked, func(k parked) bool { return k.from == id })
 	for i := range p.stripes {
@@ -183,19 +194,34 @@ func (p *Peer) dropSilent() {
 // crowded is how many neighbours are enough: more, and those that nobody needs have to go.
 func (p *Peer) crowded() int { return 2*p.cfg.Neighbours + p.cfg.Standbys*p.cfg.Stripes }
 
+// most is how many neighbours are borne at all, whoever watches this peer: those
+// near the root have many grandchildren.
+func (p *Peer) most() int { return 2*p.crowded() + 8*p.slots }
+
 // trim ends the neighbourhood with those that nobody needs, while there are too
 // many: whoever is well known meets every newcomer, and would soon send more
 // words than objects. The far ones go first: so neighbourhoods come together
 // by distance (the idea of X-BOT, SRDS 2009).
 func (p *Peer) trim() {
 	p.trimAt = never
-	idle := slices.Clone(p.nbrs)
+	all := slices.Clone(p.nbrs)
+	slices.SortStableFunc(all, func(a, b *neighbour) int { return cmp.Compare(a.since, b.since) })
+	idle := slices.DeleteFunc(slices.Clone(all), p.needed)
+	idle = idle[min(len(idle), oldest):]
 	slices.SortStableFunc(idle, func(a, b *neighbour) int { return cmp.Compare(b.rtt, a.rtt) })
 	for _, n := range idle {
 		if len(p.nbrs) <= p.crowded() {
 			return
 		}
-		if !p.needed(n) && p.now-n.since >= trimAfter {
+		if p.now-n.since >= trimAfter {
+			p.hangUp(n)
+		}
+	}
+	for _, n := range slices.Backward(all) { // those who only watch stay by age
+		if len(p.nbrs) <= p.most() {
+			break
+		}
+		if n.watched == 0 && !p.related(n) && p.neighbour(n.id) == n {
 			p.hangUp(n)
 		}
 	}
@@ -250,6 +276,7 @@ func (p *Peer) sendStatus() {
 		s := &p.stripes[i]
 		s.lag = p.learnLag(s.lag, s.next, false)
 	}
+	p.measureLate()
 	for _, n := range p.nbrs {
 		p.tell(n)
 	}

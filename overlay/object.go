@@ -14,7 +14,7 @@ func (p *Peer) object(ev *Event) {
 		return
 	}
 	if ev.Epoch != p.epoch {
-		if ev.Epoch < p.epoch && p.sure || !p.started {
+		if ev.Epoch < p.epoch && p.sure || ev.Epoch < p.cfg.Epoch || !p.started {
 			return
 		}
 		p.newEpoch(ev.Epoch, ev.GroupFirst)
@@ -22,7 +22,11 @@ func (p *Peer) object(ev *Event) {
 	p.sure = true
 	i := p.stripeOf(ev.Seq)
 	s := &p.stripes[i]
-	p.heardFrom(ev.Peer, i, ev.Seq+1, ev.Repair)
+	p.heardFrom(ev.Peer, i, ev.Repair)
+	if n := p.neighbour(ev.Peer); n != nil {
+		n.gave = p.now
+	}
+	p.measure(i, ev)
 	p.sawGroup(ev.GroupFirst)
 	p.sawEdge(ev.Seq + 1)
 	if ev.Repair {
@@ -35,7 +39,7 @@ func (p *Peer) object(ev *Event) {
 	p.budget.Earn(1)
 	p.out = append(p.out, Action{Kind: ActDeliver, Peer: ev.Peer, Stripe: uint8(i), Epoch: ev.Epoch, Seq: ev.Seq})
 	late := ev.Seq < s.front
-	s.front = max(s.front, ev.Seq+1)
+	s.front, s.held = max(s.front, ev.Seq+1), max(s.held, ev.Seq+1)
 	if len(s.children) > 0 {
 		if !late {
 			s.sentAt = p.now
@@ -85,19 +89,19 @@ func (p *Peer) skip(i int) {
 }
 
 // heardFrom is the heartbeat of a parent: stream progress.
-func (p *Peer) heardFrom(from PeerID, i int, pos uint64, repair bool) {
+func (p *Peer) heardFrom(from PeerID, i int, repair bool) {
 	s := &p.stripes[i]
 	if n := p.neighbour(from); n != nil {
 		p.spoke(n)
 		if repair {
+			n.answeredPull()
 			p.answered(n, i)
 		}
 	}
 	if from != s.parent || repair || from == 0 {
 		return
 	}
-	s.prog.Beacon(p.now, pos)
-	s.fresh = false
+	s.prog.Beacon(p.now, 0)
 	if s.episode.on {
 		p.cancelEpisode(i)
 	}
@@ -110,25 +114,26 @@ func (p *Peer) beacon(ev *Event) {
 		return
 	}
 	if ev.Epoch != p.epoch { // alive, but behind or ahead by an epoch
-		p.heardFrom(ev.Peer, i, 0, false)
+		p.heardFrom(ev.Peer, i, false)
 		return
 	}
-	// A position is a claim, not an object: all of them together must not move the
-	// edge further than one window, or a liar could make everyone pull what never
-	// was, and look for ever for what is missing up to there. (Found by FuzzCore.)
-	if ev.Seq > p.proven()+uint64(p.cfg.Window) || ev.Seq > lastSeq {
+	if ev.Seq > lastSeq {
 		return
 	}
-	p.heardFrom(ev.Peer, i, ev.Seq, false)
+	p.heardFrom(ev.Peer, i, false)
 	s := &p.stripes[i]
 	if ev.Peer != s.parent || ev.Peer == 0 || !p.started {
 		return
 	}
-	if ev.Seq > s.front {
-		s.front = ev.Seq
-		p.sawEdge(ev.Seq)
+	s.prog.Claim(p.now, ev.Seq)
+	// A position is a claim: what it says that it sent is to be here soon, but no
+	// more than exists by verified objects, or a liar could make everyone pull
+	// what never was, and make honest parents look late.
+	if front := min(ev.Seq, p.edge); front > s.front {
+		s.front = front
 		p.advance(i)
 	}
+	p.noticeClaims(i)
 	p.noticeStarved(i)
 }
 
@@ -143,7 +148,7 @@ func (p *Peer) beaconTick(i int) {
 		if c.paused {
 			continue
 		}
-		p.out = append(p.out, Action{Kind: ActBeacon, Peer: c.id, Stripe: uint8(i), Epoch: p.epoch, Seq: s.front})
+		p.out = append(p.out, Action{Kind: ActBeacon, Peer: c.id, Stripe: uint8(i), Epoch: p.epoch, Seq: s.held})
 	}
 }
 
@@ -155,7 +160,7 @@ func (p *Peer) begin(first uint64) {
 	for i := range p.stripes {
 		s := &p.stripes[i]
 		s.next = first + (uint64(i)+k-first%k)%k
-		s.front, s.holeAt = first, p.now
+		s.front, s.held, s.holeAt = first, first, p.now
 	}
 	if !p.cfg.Publisher { // a stripe that finds no parent is pulled by then
 		p.repairAt = min(p.repairAt, p.now+p.holeDelay())
@@ -208,21 +213,19 @@ func (p *Peer) nextGroup() uint64 {
 	if p.nGroups < 2 {
 		return 0
 	}
-	last := p.groups[p.nGroups-1]
-	next := last + (last - p.groups[p.nGroups-2])
+	next := p.groups[p.nGroups-1] + p.groupLength()
 	if next > p.edge+uint64(p.cfg.Window) {
 		return 0
 	}
 	return next
 }
 
-// proven is one past the highest Seq of which an object was here, or where the
-// stream is taken from: no claim is needed for what is below.
-func (p *Peer) proven() uint64 {
-	if top, ok := p.have.Max(); ok {
-		return max(top+1, p.start)
+// groupLength is that of the last group that has ended, objects; 0: none has.
+func (p *Peer) groupLength() uint64 {
+	if p.nGroups < 2 {
+		return 0
 	}
-	return p.start
+	return p.groups[p.nGroups-1] - p.groups[p.nGroups-2]
 }
 
 func (p *Peer) sawEdge(edge uint64) {

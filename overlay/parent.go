@@ -37,7 +37,7 @@ func (p *Peer) ask(n *neighbour, i int, why reason) {
 	if s.parent == 0 && !s.orphan {
 		wait = 2*n.rtt + joinAnswerTime
 	}
-	if why == whyMove {
+	if why == whyMove && !s.trust.broken {
 		wait = 2*n.rtt + moveTime
 	}
 	since := p.now
@@ -48,7 +48,7 @@ func (p *Peer) ask(n *neighbour, i int, why reason) {
 	m := Subscribe{Stripe: uint8(i), Latest: !p.started, Epoch: p.haveEpoch()}
 	if p.started {
 		m.From = max(s.front, s.next)
-		if why != whyMove { // the old parent still sends what lies behind the front
+		if why != whyMove || s.trust.broken { // else the old parent still sends what lies behind the front
 			m.From, m.Have = p.wanted(i)
 		}
 		if s.episode.on {
@@ -56,7 +56,7 @@ func (p *Peer) ask(n *neighbour, i int, why reason) {
 		} else if s.orphan {
 			m.Lost = s.dead
 		}
-		m.Urgent = !s.cut && (s.orphan || s.episode.on || s.parent == 0 && p.now-p.startAt > needyAfter || s.leave != 0 && p.neighbour(s.parent) != nil && p.neighbour(s.parent).away)
+		m.Urgent = !s.cut && (s.orphan || s.episode.on || s.parent == 0 && p.now-p.startAt > needyAfter || s.leave != 0 && p.neighbour(s.parent) != nil && p.neighbour(s.parent).away || s.trust.broken)
 	}
 	p.send(n.id, m)
 }
@@ -126,9 +126,10 @@ func (p *Peer) accepted(n *neighbour, m Accept) {
 		try = attempt{to: n.id, why: whyMove, since: p.now}
 	}
 	n.promised &^= 1 << i
+	n.hollow = 0
 	s.try = attempt{}
 	n.breaker.Success()
-	if slices.Contains(m.Path, p.self) || len(m.Path) == MaxPath || p.childAt(i, n.id) >= 0 || p.started && m.Epoch < p.epoch {
+	if slices.Contains(m.Path, p.self) || len(m.Path) == MaxPath || p.childAt(i, n.id) >= 0 || p.started && m.Epoch < p.epoch || m.Epoch < p.cfg.Epoch {
 		p.loop(n, i)
 		return
 	}
@@ -144,8 +145,11 @@ func (p *Peer) accepted(n *neighbour, m Accept) {
 	switch {
 	case old != 0 && try.why == whyMove:
 		s.old, s.oldUntil, s.oldPath = old, p.now+overlap, s.path[:len(s.path)-1]
-		if o := p.neighbour(old); o != nil && s.prog.Unrest() > restless {
-			o.doubt = p.now
+		if o := p.neighbour(old); o != nil {
+			p.noteLag(o, i)
+			if s.prog.Unrest() > restless {
+				p.blame(o)
+			}
 		}
 		p.stats.Moves++
 		p.trace(TraceMove, n.id, i, 0, p.now-try.since)
@@ -163,6 +167,8 @@ func (p *Peer) accepted(n *neighbour, m Accept) {
 	s.episode = episode{}
 	s.siblings, s.uncles = nil, nil
 	s.prog.Start(p.now+2*n.rtt, p.cfg.Beacon+n.rtt/4)
+	s.prog.From(p.edge)
+	s.trust = trust{from: max(m.Start, s.front, p.edge)}
 	switch {
 	case s.next >= s.front && s.next >= p.edge:
 	case try.why == whyMove || old == 0 && !wasOrphan && m.Start <= s.next:
@@ -241,6 +247,9 @@ func (p *Peer) refused(n *neighbour, m Refuse) {
 		return
 	}
 	wait := min(max(m.Wait, 100*time.Millisecond), 30*time.Second)
+	if m.Code == CodeBusy && n.free > 0 {
+		n.hollow = min(n.hollow+1, maxHollow)
+	}
 	if try := p.stripes[i].try; try.to == n.id && try.why == whyMove {
 		n.climbAt = p.now + p.jitter(climbWait) // an orphan may ask before
 	}
@@ -250,9 +259,9 @@ func (p *Peer) refused(n *neighbour, m Refuse) {
 		n.promised |= 1 << i
 	}
 	for _, id := range m.Alternatives[:min(len(m.Alternatives), maxAlternatives)] {
-		p.learn(Candidate{Peer: id, Source: SourcePeer})
+		p.learn(Candidate{Peer: id, Source: SourcePeer}, n.id)
 		if p.stripes[i].parent == 0 || p.stripes[i].leave != 0 {
-			p.dial(id)
+			p.dialNamed(id, n.id)
 		}
 	}
 	switch s := &p.stripes[i]; n.id {
@@ -304,6 +313,8 @@ func (p *Peer) retry(i int) {
 		}
 	case s.episode.on:
 		s.episode.next = p.now
+	case s.trust.broken: // each that was asked is busy for a while, so this ends too
+		p.withheld(i)
 	}
 }
 
@@ -366,7 +377,7 @@ func (p *Peer) goAway(n *neighbour, m GoAway) {
 		n.away = true
 	}
 	for _, id := range m.Alternatives[:min(len(m.Alternatives), maxAlternatives)] {
-		p.dial(id)
+		p.dialNamed(id, n.id)
 	}
 	for i := range p.stripes {
 		if s := &p.stripes[i]; s.parent == n.id && (m.Stripe == AllStripes || int(m.Stripe) == i) {

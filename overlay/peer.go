@@ -67,13 +67,15 @@ type Peer struct {
 	self    PeerID
 	rng     *rand.Rand
 
-	view   []known
-	banned []ban
-	dials  failover.Bucket
-	spare  spare // what the uplink can give beside live objects
-	find   failover.Backoff
-	alarm  time.Duration // when a parent last fell silent or was lost
-	heir   PeerID        // who is to publish after this publisher; 0: nobody
+	view    []known
+	banned  []ban
+	dials   failover.Bucket
+	records []record      // of those who are gone, oldest first
+	late    time.Duration // behind most neighbours in all stripes; 0: not worth a word
+	spare   spare         // what the uplink can give beside live objects
+	find    failover.Backoff
+	alarm   time.Duration // when a parent last fell silent or was lost
+	heir    PeerID        // who is to publish after this publisher; 0: nobody
 	// publishAt is when this peer took over from another publisher; 0: it did not.
 	publishAt time.Duration
 	rollAt    time.Duration // no roll call before
@@ -116,7 +118,9 @@ type stripe struct {
 	next    uint64 // lowest Seq of the stripe not received or given up
 	front   uint64 // one past the highest Seq of the stripe received
 	prog    failover.Progress
+	held    uint64        // one past the highest Seq of the stripe that is or was here: front may be a claim
 	starved time.Duration // since when, 0: not
+	trust   trust         // in parent, as measured
 	episode episode
 
 	children []child
@@ -240,7 +244,7 @@ func (p *Peer) Step(now time.Duration, ev Event, out []Action) []Action {
 	case EvMessage:
 		p.message(ev.Peer, ev.Msg)
 	case EvConnected:
-		p.connected(ev.Peer, ev.RTT)
+		p.connected(ev.Peer, ev.RTT, ev.Subnet)
 	case EvDisconnected:
 		p.lost(ev.Peer)
 	case EvCandidates:
@@ -403,6 +407,9 @@ func (p *Peer) message(from PeerID, m Message) {
 		return
 	}
 	p.spoke(n)
+	if !p.allows(n, m) {
+		return
+	}
 	switch m := m.(type) {
 	case Hello:
 		p.hello(n, m)

@@ -43,9 +43,9 @@ const (
 	maxParkedEach = 64
 	// parkTime is for how long a request is parked.
 	parkTime = 3 * time.Second
-	// servePerSecond bounds the objects served to one neighbour: a whole
-	// stream of 80 objects a second, and half of that for catching up.
-	servePerSecond = 120
+	// muteTime is for how long one is not asked that did not answer pulls though it
+	// lives; twice as long each time, until it answers (a guess).
+	muteTime = 500 * time.Millisecond
 	// notYetPause, doubled by each, is the pause after somebody did not have it
 	// yet: when nobody has it, asking around at once spent the budget in 200 ms.
 	notYetPause = 10 * time.Millisecond
@@ -61,7 +61,7 @@ const (
 func (p *Peer) limit(i int) uint64 {
 	s := &p.stripes[i]
 	switch {
-	case s.parent == 0 || s.episode.on:
+	case s.parent == 0 || s.episode.on || s.trust.broken:
 		return max(s.front, p.edge)
 	case s.starved != 0: // it repairs itself, and most comes through it in time
 		return max(s.front, p.olderThan(p.cfg.Buffer/2))
@@ -215,6 +215,9 @@ func (p *Peer) pullFrom(i int, end uint64, hedge bool) int {
 		if hedge || p.age(seq) > p.cfg.Buffer/2 {
 			again = src.within(hedgeAgain)
 		}
+		if src.owesAt == 0 {
+			src.owesAt = p.now
+		}
 		u := pull{seq: seq, to: src.id, asked: p.now, at: p.now + again, tries: tries + 1}
 		if old >= 0 {
 			p.pulls[old] = u
@@ -228,6 +231,19 @@ func (p *Peer) pullFrom(i int, end uint64, hedge bool) int {
 	return total
 }
 
+// mute says whether n is not to be pulled from: it was, and said nothing to that
+// within its time. Each such pull would cost a token.
+func (p *Peer) mute(n *neighbour) bool {
+	if n.owesAt != 0 && p.now-n.owesAt > n.within(lifeTime) {
+		n.muted = p.now + muteTime<<n.ignored
+		n.ignored, n.owesAt = min(n.ignored+1, 7), 0
+	}
+	return p.now < n.muted
+}
+
+// answeredPull ends what mute counts.
+func (n *neighbour) answeredPull() { n.ignored, n.muted, n.owesAt = 0, 0, 0 }
+
 // source picks whom to ask for seq, of those heard of since then who did not say
 // that they have nothing to give: the stripe's standbys, the parent if it is not
 // in doubt, then others who are that far; each turn takes the next.
@@ -237,13 +253,13 @@ func (p *Peer) source(i int, seq uint64, turn int, hedge bool, since time.Durati
 	n := 0
 	add := func(id PeerID) {
 		o := p.neighbour(id)
-		if o == nil || n == len(all) || !o.ready || o.quiet || p.silent(o) || p.now < o.spent || seq < o.gone || o.heard < since || o.hi.Epoch != p.epoch || slices.Contains(all[:n], o) {
+		if o == nil || n == len(all) || !o.ready || o.quiet || p.silent(o) || p.now < o.spent || p.mute(o) || seq < o.gone || o.heard < since || o.hi.Epoch != p.epoch || slices.Contains(all[:n], o) {
 			return
 		}
 		all[n] = o
 		n++
 	}
-	trusted := s.parent != 0 && !s.episode.on && s.starved == 0
+	trusted := s.parent != 0 && !s.episode.on && s.starved == 0 && !s.trust.broken
 	for at, id := range s.standbys {
 		if add(id); at == 0 && trusted && !hedge {
 			add(s.parent) // it said that it sent this: perhaps it was only late
@@ -305,6 +321,7 @@ func (p *Peer) missed(n *neighbour, m Miss) {
 		return
 	}
 	k := uint64(p.cfg.Stripes)
+	n.answeredPull()
 	if m.Code == CodeBusy {
 		n.spent = p.now + min(m.Wait, pullAgain)
 	}
@@ -336,25 +353,23 @@ func (p *Peer) missed(n *neighbour, m Miss) {
 
 // pulled serves objects to a neighbour, at most so many a second.
 func (p *Peer) pulled(n *neighbour, m Pull) {
-	if p.now-n.servedAt >= time.Second {
-		n.served, n.servedAt = 0, p.now
-	}
 	k := uint64(p.cfg.Stripes)
 	var notYet, gone, busy uint32
+	beyond := 0
 	for b := m.Bits; b != 0; b &= b - 1 {
 		bit := bits.TrailingZeros32(b)
 		seq := m.First + uint64(bit)*k
 		switch {
 		case seq < m.First || m.Epoch < p.epoch || p.started && m.Epoch == p.epoch && seq < p.have.Base():
 			gone |= 1 << bit
-		case n.served >= servePerSecond || !p.spare.Take(p.now, 1):
+		case !n.allowance.pulled.take(p.now, 1, max(pullPace, float32(p.spare.stream)/10), pullBurst): // an answer costs too
+			beyond++
+		case !p.spare.Take(p.now, 1):
 			busy |= 1 << bit
 		case !p.started || m.Epoch != p.epoch || !p.have.Has(seq):
-			n.served++
 			notYet |= 1 << bit
 			p.park(parked{from: n.id, stripe: uint8(p.stripeOf(seq)), seq: seq, epoch: m.Epoch})
 		default:
-			n.served++
 			p.out = append(p.out, Action{Kind: ActServe, Peer: n.id, Stripe: uint8(p.stripeOf(seq)), Epoch: p.epoch, Seq: seq})
 		}
 	}
@@ -366,6 +381,9 @@ func (p *Peer) pulled(n *neighbour, m Pull) {
 	miss(CodeNotYet, notYet, pullAgain)
 	miss(CodeGone, gone, 0)
 	miss(CodeBusy, busy, time.Second)
+	if beyond > 0 {
+		p.excess(n, 1+beyond/8)
+	}
 }
 
 // park keeps a request until it can be answered, within bounds.

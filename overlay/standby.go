@@ -119,7 +119,7 @@ func (p *Peer) pickStandbys(i int) {
 		if n.free == 0 {
 			o.order += 2
 		}
-		if p.doubts(n) {
+		if p.doubts(n) > 0 {
 			o.order += 4
 		}
 		if p.now-n.heard > statusEvery+statusEvery/2 { // its Status is overdue
@@ -172,7 +172,7 @@ func (p *Peer) kin(n *neighbour, m Kin) {
 	s.siblings, s.uncles = own(m.Siblings), own(m.Uncles)
 	for _, ids := range [][]PeerID{s.siblings, s.uncles} {
 		for _, id := range ids {
-			p.learn(Candidate{Peer: id, Source: SourcePeer})
+			p.learn(Candidate{Peer: id, Source: SourcePeer}, n.id)
 		}
 	}
 	if !slices.Equal(old, s.siblings) && len(s.children) > 0 {

@@ -24,7 +24,7 @@ func (p *Peer) Standings() []Standing {
 	all := make([]Standing, 0, len(p.nbrs))
 	for _, n := range p.nbrs {
 		s := Standing{ID: n.id, Leaving: n.away, RTT: n.rtt}
-		if p.doubts(n) {
+		if p.doubts(n) > 0 {
 			s.Level = failover.Wary
 		}
 		for i := range p.stripes {

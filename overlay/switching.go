@@ -101,13 +101,19 @@ func (p *Peer) answered(n *neighbour, i int) {
 // callRoll asks all neighbours for a sign of life: more than one parent is
 // silent, a standby does not answer, or somebody needs a place that a dead child
 // may hold. Who does not answer is neither asked for a stripe nor fed.
-func (p *Peer) callRoll() {
+func (p *Peer) callRoll() { p.call(func(*neighbour) bool { return true }) }
+
+// callChildren asks the children only: one of them may hold a place and be dead.
+// Whoever is turned away can bring that about, again and again.
+func (p *Peer) callChildren() { p.call(func(n *neighbour) bool { return p.isChild(n.id) }) }
+
+func (p *Peer) call(whom func(*neighbour) bool) {
 	if p.now < p.rollAt || p.tookOver() {
 		return
 	}
 	p.rollAt = p.now + rollPause
 	for _, n := range p.nbrs {
-		if n.ready && !n.away && p.now-n.heard > confirmTime {
+		if n.ready && !n.away && p.now-n.heard > confirmTime && whom(n) {
 			p.callOn(n)
 		}
 	}
@@ -179,7 +185,7 @@ func (p *Peer) cancelEpisode(i int) {
 func (p *Peer) giveUpParent(i int) {
 	s := &p.stripes[i]
 	if n := p.neighbour(s.parent); n != nil {
-		n.doubt = p.now
+		p.blame(n)
 		p.send(n.id, Unsubscribe{Stripe: uint8(i)})
 	}
 	p.trace(TraceGone, s.parent, i, 0, p.now-s.prog.Last())
@@ -229,6 +235,8 @@ func (p *Peer) backToOld(i int) {
 	s := &p.stripes[i]
 	s.parent, s.old, s.fresh = s.old, 0, false
 	s.prog.Start(p.now, p.cfg.Beacon)
+	s.prog.From(p.edge)
+	s.trust = trust{from: p.edge}
 	s.episode = episode{}
 	p.standAt = min(p.standAt, p.now) // it may be its own standby
 	p.pathChanged(p.neighbour(s.parent), Path{Stripe: uint8(i), Path: s.oldPath})
@@ -246,9 +254,15 @@ func (p *Peer) noticeStarved(i int) {
 		p.trace(TraceStarved, s.parent, i, s.prog.Position(), 0)
 	}
 	p.repairAt = min(p.repairAt, p.now)
+	if s.prog.Ahead() > p.progress().StarveLag {
+		p.withheld(i)
+		return
+	}
 	if p.now-s.starved > starvedMove && s.try.to == 0 && s.old == 0 {
 		if n := p.neighbour(s.parent); n != nil {
 			n.busy[i] = p.now + p.jitter(starvedMove)
+			p.blame(n)
+			p.noteLag(n, i)
 		}
 		s.starved = p.now // once in a while, not at every beacon
 		if n, _ := p.best(i, s.parent, false); n != nil && n.breaker.Allow(p.now) {

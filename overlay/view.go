@@ -15,9 +15,11 @@ import (
 type neighbour struct {
 	id       PeerID
 	heard    time.Duration
+	gave     time.Duration // when an object last came from it, 0: never
 	asked    time.Duration // when it was asked for a sign of life that has not come, 0: it was not
 	ready    bool          // its Hello is here
 	away     bool          // it is leaving
+	chosen   bool          // this peer dialled it
 	missing  bool          // a child that is probably dead: nothing is sent to it
 	quiet    bool          // it did not answer a pull: perhaps dead, until it is heard of
 	free     uint16
@@ -30,14 +32,24 @@ type neighbour struct {
 	busy     []time.Duration
 	lag      []time.Duration // how far it was behind the live edge in each, a moving average
 	rtt      time.Duration
-	doubt    time.Duration // when it was last given up as a parent, 0: never
+	subnet   uint32 // as Candidate's
+	record   record // what it did as a parent
 	since    time.Duration
 	spent    time.Duration // it has nothing to give until then
 	gone     uint64        // it no longer has what is below
 	climbAt  time.Duration // not asked before to make room for a worthier child
 	failedAt time.Duration // of the breaker's last failure
-	served   int           // objects served to it since servedAt
-	servedAt time.Duration // start of the running second
+	left     uint8         // places that it took and left at once
+	leftAt   time.Duration // when it last did
+	reporter PeerID        // who said that it is dead
+	cried    uint8         // how often it said that of the living
+	ahead    int64         // of our edge, objects, by its last Status
+	hollow   uint8         // BUSY though it said that it had room, one after another
+	owesAt   time.Duration // since when it did not answer a pull, 0: it owes nothing
+	muted    time.Duration // it is not pulled from until then
+	ignored  uint8         // how often that was so, one after another
+	// allowance is what it may ask for.
+	allowance allowance
 }
 
 // known is an entry of the passive set.
@@ -47,15 +59,10 @@ type known struct {
 	met     bool          // it was connected: it can be reached from here
 	again   time.Duration // not dialled before
 	fails   uint8
-}
-
-type ban struct {
-	id    PeerID
-	until time.Duration
+	by      PeerID // which neighbour named it first; 0: rendezvous, or nobody
 }
 
 const (
-	banTime  = 10 * time.Minute // guess: longer than most views of a stream
 	dialTime = 5 * time.Second
 	// slowDial is when a dial no longer keeps others back: most answer sooner, and
 	// those that do not end by their time-out (the idea of Happy Eyeballs, RFC 8305).
@@ -68,44 +75,28 @@ const (
 	// enough, when none of them can be the parent that a stripe lacks.
 	seekDials = 3
 	// quickDial is when a parent whose connection failed is dialled again.
-	quickDial    = 300 * time.Millisecond
-	subnetLimit  = 6 // of one subnet in the view (guess)
+	quickDial   = 300 * time.Millisecond
+	subnetLimit = 6 // of one subnet in the view (guess)
+	// namedShare: one neighbour names a sixth of the view at most, of those that
+	// were never met (a guess).
+	namedShare = 6
+	// oldest idle neighbours stay however far they are: they were there before
+	// whoever fills neighbourhoods came.
+	oldest       = 3
 	shuffleCount = 6
 	// trimAfter is what a neighbour that nobody needs gets to ask and to be
 	// answered: some round trips across the world.
 	trimAfter = time.Second
-	maxBans   = 256
 )
 
-func (p *Peer) isBanned(id PeerID) bool {
-	for _, b := range p.banned {
-		if b.id == id && p.now < b.until {
-			return true
-		}
-	}
-	return false
-}
-
-func (p *Peer) ban(id PeerID) {
-	if id == 0 || id == p.self {
+// learn adds a candidate to the view, whom neighbour by named, or nobody. A full
+// view forgets a random entry that is not connected, of those that were never
+// met if it finds one soon; what one neighbour names is a part of it only.
+func (p *Peer) learn(c Candidate, by PeerID) {
+	if c.Peer == 0 || c.Peer == p.self || p.isBanned(c.Peer) || p.shut(c.Subnet) {
 		return
 	}
-	p.out = append(p.out, Action{Kind: ActBan, Peer: id, Wait: banTime})
-	p.lost(id)
-	p.banned = slices.DeleteFunc(p.banned, func(b ban) bool { return b.id == id || p.now >= b.until })
-	if len(p.banned) == maxBans {
-		p.banned = p.banned[1:]
-	}
-	p.banned = append(p.banned, ban{id, p.now + banTime})
-	p.view = slices.DeleteFunc(p.view, func(k known) bool { return k.Peer == id })
-}
-
-// learn adds a candidate to the view; a full view forgets a random entry that is not connected.
-func (p *Peer) learn(c Candidate) {
-	if c.Peer == 0 || c.Peer == p.self || p.isBanned(c.Peer) {
-		return
-	}
-	same := 0
+	same, named := 0, 0
 	for i := range p.view {
 		if v := &p.view[i]; v.Peer == c.Peer {
 			v.Source = min(v.Source, c.Source)
@@ -115,34 +106,42 @@ func (p *Peer) learn(c Candidate) {
 			return
 		} else if c.Subnet != 0 && v.Subnet == c.Subnet {
 			same++
+		} else if by != 0 && v.by == by && !v.met {
+			named++
 		}
 	}
-	if same >= subnetLimit {
+	if same >= subnetLimit || named >= max(p.cfg.View/namedShare, shuffleCount) {
 		return
 	}
 	if len(p.view) >= p.cfg.View {
 		i := p.rng.IntN(len(p.view))
+		for tries := 0; tries < 4 && (p.view[i].met || p.view[i].Source == SourceLink); tries++ {
+			i = p.rng.IntN(len(p.view))
+		}
 		if p.neighbour(p.view[i].Peer) != nil || p.view[i].dialing {
 			return
 		}
 		p.view = slices.Delete(p.view, i, i+1)
 	}
-	p.view = append(p.view, known{Candidate: c})
+	p.view = append(p.view, known{Candidate: c, by: by})
 }
 
 func (p *Peer) candidates(cs []Candidate) {
 	for _, c := range cs {
-		p.learn(c)
+		p.learn(c, 0)
 	}
 	p.widen()
 }
 
 // dial connects to peer id unless that is under way, done or pointless; true: it does.
-func (p *Peer) dial(id PeerID) bool {
+func (p *Peer) dial(id PeerID) bool { return p.dialNamed(id, 0) }
+
+// dialNamed is dial for one whom neighbour by named.
+func (p *Peer) dialNamed(id, by PeerID) bool {
 	if p.neighbour(id) != nil || id == p.self || p.isBanned(id) {
 		return false
 	}
-	p.learn(Candidate{Peer: id, Source: SourcePeer})
+	p.learn(Candidate{Peer: id, Source: SourcePeer}, by)
 	for i := range p.view {
 		v := &p.view[i]
 		if v.Peer != id {
@@ -211,14 +210,20 @@ func (v *known) rank() int {
 }
 
 // reserve counts the living neighbours that are neither parent nor child: with
-// them, a peer goes on when all those die at once.
+// them, a peer goes on when all those die at once. At least half of them it has
+// to have chosen itself: who fills neighbourhoods dials.
 func (p *Peer) reserve() (count int) {
+	came := 0
 	for _, n := range p.nbrs {
-		if !p.silent(n) && !p.related(n) {
+		switch {
+		case p.silent(n) || p.related(n) || p.doubts(n) > 0:
+		case n.chosen:
 			count++
+		default:
+			came++
 		}
 	}
-	return count
+	return count + min(came, p.cfg.Neighbours/2)
 }
 
 // sample returns up to count known peers in random order, without peer not.
@@ -277,9 +282,9 @@ func (p *Peer) shuffled(n *neighbour, m Shuffle) {
 		p.send(n.id, Shuffle{Reply: true, Peers: p.sample(shuffleCount, n.id)})
 	}
 	for _, id := range m.Peers {
-		p.learn(Candidate{Peer: id, Source: SourcePeer})
+		p.learn(Candidate{Peer: id, Source: SourcePeer}, n.id)
 		if !p.started && !p.cfg.Publisher {
-			p.dial(id)
+			p.dialNamed(id, n.id)
 		}
 	}
 }

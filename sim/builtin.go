@@ -20,7 +20,7 @@ func builtin(name string, peers int, question, good string, change func(*Scenari
 
 // Scenarios returns all that come with the simulator, in the order of `peer sim list`.
 func Scenarios() []Scenario {
-	return []Scenario{
+	return append([]Scenario{
 		builtin("calm", 500, "What does the stream cost when nothing goes wrong?",
 			"continuity 1 for all, redundancy at most 3 %, no switch", nil),
 		builtin("relay-kill", 500, "A relay with children dies silently, every two seconds: who notices?",
@@ -96,7 +96,7 @@ func Scenarios() []Scenario {
 				s.Settings.Buffer = 2 * time.Second
 				s.Faults = []Fault{{What: Publisher, At: 10 * time.Second, For: failover.LeaseSilence}}
 			}),
-	}
+	}, hostileScenarios()...)
 }
 
 // Find returns the scenario called name.

@@ -36,6 +36,9 @@ func TestEveryBuiltInScenarioRunsAndLeavesTheTreesWhole(t *testing.T) {
 	for _, name := range Names() {
 		t.Run(name, func(t *testing.T) {
 			s := brief(t, name, 15*time.Second)
+			if a := s.Settings.Attack; a != NoAttack && a != AllAttacks {
+				t.Skip("attacks one by one are adversary_test.go's")
+			}
 			o := watchRun(t, s, peers, 1, nil)
 			sane(t, o.r)
 			if len(s.Faults) > 0 && len(o.r.Faults) == 0 {

@@ -84,9 +84,13 @@ func (s *shard) found(p *peer, ev *event) {
 		return
 	}
 	p.looking = false
+	ids := s.e.dht.sample(p.rng, providers, p.index)
+	if s.e.captured() {
+		ids = s.e.poisoned(p, ids)
+	}
 	var cs []overlay.Candidate
-	for _, i := range s.e.dht.sample(p.rng, providers, p.index) {
-		cs = append(cs, overlay.Candidate{Peer: s.e.peers[i].id, Source: overlay.SourceDHT})
+	for _, i := range ids {
+		cs = append(cs, overlay.Candidate{Peer: s.e.peers[i].id, Subnet: s.e.subnetOf(&s.e.peers[i]), Source: overlay.SourceDHT})
 	}
 	s.step(p, overlay.Event{Kind: overlay.EvCandidates, Candidates: cs})
 }

@@ -95,14 +95,14 @@ func (s *shard) shake(p *peer, ev *event) {
 		c := p.attach(s.e, ev.from, ev.conn)
 		rtt := 2 * c.way
 		s.send(p, c, s.e.laneControl(), false, event{kind: evWelcome, size: welcomeBytes, seq: uint64(rtt)})
-		s.step(p, overlay.Event{Kind: overlay.EvConnected, Peer: q.id, RTT: rtt})
+		s.step(p, overlay.Event{Kind: overlay.EvConnected, Peer: q.id, RTT: rtt, Subnet: s.e.subnetOf(q)})
 	case evWelcome:
 		if !p.dialled(ev.from, ev.conn) { // too late: the dial was given up
 			s.reject(p, ev, evClosed)
 			return
 		}
 		p.attach(s.e, ev.from, ev.conn)
-		s.step(p, overlay.Event{Kind: overlay.EvConnected, Peer: q.id, RTT: time.Duration(ev.seq)})
+		s.step(p, overlay.Event{Kind: overlay.EvConnected, Peer: q.id, RTT: time.Duration(ev.seq), Subnet: s.e.subnetOf(q)})
 	}
 }
 

@@ -49,6 +49,12 @@ type engine struct {
 	split    map[uint32]bool
 	splitEnd int64
 
+	foes     []overlay.PeerID // who attacks
+	sybils   []uint32         // whom the DHT names
+	vileness float64          // parts of an attacker that have come
+
+	// blind lets objects through that do not verify: a test's.
+	blind bool
 	// wrap, if set, stands between the engine and the core of every peer that is
 	// added from then on: tests break the core's rules there, to see them missed.
 	wrap func(core) core
@@ -81,6 +87,8 @@ type shard struct {
 	drained []uint32
 	stalls  []int
 	lines   []line
+	toll    toll
+	badNow  bool // the object that is being handled does not verify
 }
 
 // agenda is what the world does, in order of time and then of planning.
@@ -122,7 +130,7 @@ func (e *engine) at(t int64, fn func()) {
 
 func newEngine(sc Scenario, peers int, seed uint64, shards int) *engine {
 	set := sc.Settings
-	e := &engine{set: set, scenario: sc, seed: seed, dht: newRegistry(), storm: 1,
+	e := &engine{set: set, scenario: sc, seed: seed, dht: newRegistry(), storm: 1, vileness: 0.5,
 		world: rand.New(rand.NewPCG(seed, 1)), chance: rand.New(rand.NewPCG(seed, 2))}
 	e.flush = 25 * time.Millisecond
 	e.perFlush = max(1, int(math.Round(set.Objects*e.flush.Seconds())))
@@ -237,9 +245,13 @@ func (e *engine) join(stay float64) {
 }
 
 func (e *engine) enter(pr profile, stay float64) {
+	if pr.attack = e.vile(); pr.attack != "" {
+		e.set.arm(&pr)
+		stay = -1
+	}
 	i := e.add(pr, 0)
 	p := &e.peers[i]
-	if p.slots > 0 {
+	if p.slots > 0 || pr.attack != "" {
 		// Its provider record is there after a while.
 		d := int64(provideTime * math.Exp(0.6*e.world.NormFloat64()) * float64(time.Second))
 		e.at(e.now+d, func() {
@@ -265,7 +277,7 @@ func (e *engine) add(pr profile, number uint64) uint32 {
 		p.door = failover.NewHandshakes(int64(float64(pr.slots) / float64(e.set.Stripes) * e.set.Bitrate()))
 	}
 	p.core = e.newCore(&p, number, rand.New(rand.NewPCG(seed, 4)))
-	if number == 0 && !pr.standby {
+	if number == 0 && !pr.standby && p.foe == nil {
 		p.view = newViewer(time.Duration(e.now), e.set.Buffer)
 	}
 	e.peers, e.deafAt = append(e.peers, p), append(e.deafAt, math.MaxInt64)
@@ -280,6 +292,14 @@ func (e *engine) add(pr profile, number uint64) uint32 {
 
 func (e *engine) newCore(p *peer, number uint64, rng *rand.Rand) core {
 	c := e.coreOf(p, number, rng)
+	if o, ok := c.(*overlay.Peer); ok && p.attack != "" {
+		p.foe = e.newFoe(o, p, p.attack, rand.New(rand.NewPCG(mix(e.seed^uint64(p.index)), 6)))
+		e.foes = append(e.foes, p.id)
+		if p.attack == SybilDHT {
+			e.sybils = append(e.sybils, p.index)
+		}
+		return p.foe
+	}
 	if e.wrap != nil {
 		c = e.wrap(c)
 	}

@@ -57,6 +57,8 @@ func (e *engine) children(p *peer) int {
 	switch c := p.core.(type) {
 	case *overlay.Peer:
 		return c.Used()
+	case *foe:
+		return c.Used()
 	case shaped:
 		n := 0
 		for s := range e.set.Stripes {
@@ -253,7 +255,7 @@ func (e *engine) behind(p *peer, ids []overlay.PeerID) bool {
 func (e *engine) judge(g *gone) {
 	troubled := func(i uint32) bool {
 		p := &e.peers[i]
-		return p.dead || p.frozen || e.now < p.cutUntil+int64(troubleTime) || e.now < p.troubleUntil || p.left != 0
+		return p.foe != nil || p.dead || p.frozen || e.now < p.cutUntil+int64(troubleTime) || e.now < p.troubleUntil || p.left != 0
 	}
 	if int(g.parent) >= len(e.peers) || g.at < e.begin || troubled(g.parent) || troubled(g.peer) {
 		return

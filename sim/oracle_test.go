@@ -19,6 +19,8 @@ func overlayOf(p *peer) *overlay.Peer {
 		return c
 	case *mutant:
 		return c.Peer
+	case *weakened:
+		return c.Peer
 	}
 	return nil
 }

@@ -51,6 +51,8 @@ type peer struct {
 	given        int                  // slots that the core was last told
 	felt         bool                 // a look at the uplink is planned
 	suspected    [][]overlay.PeerID   // by stripe: the path when its parent became suspect
+	foe          *foe                 // its core, if it attacks
+	tainted      map[uint64]bool      // what it has of objects that do not verify
 	profile
 }
 
@@ -165,7 +167,12 @@ func (s *shard) arrived(p *peer, ev *event) {
 		s.step(p, overlay.Event{Kind: overlay.EvBeacon, Peer: from, Stripe: ev.strip, Epoch: e.epochs[ev.epoch].number, Seq: ev.seq})
 	default:
 		p.view.object(e.set.ObjectSize)
+		if s.refused(p, ev, from) {
+			return
+		}
+		s.badNow = ev.bad
 		s.step(p, e.objectEvent(from, ev.epoch, ev.seq, ev.kind == evServe))
+		s.badNow = false
 	}
 }
 
@@ -228,13 +235,14 @@ func (s *shard) act(p *peer, a overlay.Action) {
 		s.forward(p, &a)
 	case overlay.ActServe:
 		if c := p.find(indexOf(a.Peer)); c != nil {
-			s.send(p, c, e.laneRepair(), true, event{kind: evServe, strip: a.Stripe, seq: a.Seq, epoch: e.epochOf(a.Epoch), size: uint32(e.set.ObjectSize)})
+			s.send(p, c, e.laneRepair(), true, event{kind: evServe, strip: a.Stripe, seq: a.Seq, epoch: e.epochOf(a.Epoch), size: uint32(e.set.ObjectSize), bad: s.spoils(p, a.Seq)})
 		}
 	case overlay.ActBeacon:
 		if c := p.find(indexOf(a.Peer)); c != nil {
 			s.send(p, c, int(a.Stripe), false, event{kind: evBeacon, strip: a.Stripe, seq: a.Seq, epoch: e.epochOf(a.Epoch), size: beaconSize})
 		}
 	case overlay.ActDeliver:
+		s.soil(p, a.Seq)
 		s.delivered(p, e.epochOf(a.Epoch), a.Seq)
 	case overlay.ActStart, overlay.ActEpoch:
 		s.started(p, &a)
@@ -246,6 +254,9 @@ func (s *shard) act(p *peer, a overlay.Action) {
 			s.after(p, time.Millisecond, event{kind: evFailed, from: min(i, uint32(len(e.peers)-1))})
 		}
 	case overlay.ActDisconnect, overlay.ActBan:
+		if a.Kind == overlay.ActBan {
+			s.banned(p, a.Peer)
+		}
 		s.hangUp(p, indexOf(a.Peer))
 	case overlay.ActFind:
 		s.search(p)
@@ -283,7 +294,7 @@ func (s *shard) forward(p *peer, a *overlay.Action) {
 	if a.Backfill {
 		lane = e.laneRepair() // the sender's queue lets live objects pass
 	}
-	s.send(p, c, lane, a.Backfill, event{kind: evObject, strip: a.Stripe, seq: a.Seq, epoch: e.epochOf(a.Epoch), size: uint32(e.set.ObjectSize)})
+	s.send(p, c, lane, a.Backfill, event{kind: evObject, strip: a.Stripe, seq: a.Seq, epoch: e.epochOf(a.Epoch), size: uint32(e.set.ObjectSize), bad: s.spoils(p, a.Seq)})
 }
 
 // hangUp closes a connection; the other side hears of it.

@@ -120,6 +120,7 @@ type profile struct {
 	slots   int
 	free    bool // gives nothing
 	standby bool // publishes when the publisher is gone
+	attack  string
 }
 
 // share draws an index by its share.

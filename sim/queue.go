@@ -24,6 +24,7 @@ type event struct {
 	strip uint8
 	epoch uint8 // index into engine.epochs
 	done  bool  // it has waited for the receiver's downlink
+	bad   bool  // an object that does not verify
 	msg   overlay.Message
 }
 

@@ -68,6 +68,9 @@ func (s *Scenario) check(peers int) error {
 	if _, err := overlay.New(s.Settings.coreConfig(), 1, rand.New(rand.NewPCG(1, 1))); err != nil {
 		return fmt.Errorf("sim: %w", err)
 	}
+	if s.Settings.Attack != NoAttack && s.Settings.System != Systems()[0] {
+		return fmt.Errorf("sim: attack is %q with system %s, allowed is %s: attackers are made of %s's core", s.Settings.Attack, s.Settings.System, NoAttack, Systems()[0])
+	}
 	for i := range s.Faults {
 		if err := s.Faults[i].check(); err != nil {
 			return fmt.Errorf("sim: fault %d: %w", i+1, err)
@@ -303,6 +306,7 @@ func (e *engine) summarise(r *Result, reports []measure.Report, survivors, intac
 	sum.Add(reports)
 	sum.Survivors(intact, survivors)
 	sum.Touch(r.Touched)
+	sum.Attack = e.hostility(r)
 	r.Summary = sum
 }
 

@@ -48,6 +48,10 @@ type Settings struct {
 	Abrupt   float64       // share of those who leave without a word
 	Crowd    int           // viewers who come on top, from the beginning of the measures on
 	CrowdIn  time.Duration // over which they come
+
+	// The attack.
+	Attack    string  // what attackers do; NoAttack: nobody attacks
+	Attackers float64 // share of the viewers
 }
 
 // Default is what a scenario changes.
@@ -67,6 +71,7 @@ func Default() Settings {
 		Population: "worldwide", FreeRiders: 0.3, Publisher: 4, Headroom: 0.2,
 		Jitter: 30 * time.Millisecond, Loss: 1, NAT: true,
 		Join: 10 * time.Second, Settle: 15 * time.Second, Duration: time.Minute, Abrupt: 0.5, CrowdIn: 10 * time.Second,
+		Attack: NoAttack, Attackers: 0.1,
 	}
 }
 
@@ -107,6 +112,8 @@ func (s *Settings) Fields() []Field {
 		floatField("abrupt", "share of those who leave without a word", &s.Abrupt, 0, 1),
 		intField("crowd", "viewers who come on top when the measures begin", &s.Crowd, 0, 1_000_000),
 		durationField("crowd-in", "time over which they come", &s.CrowdIn, 0, time.Hour),
+		wordField("attack", "what attackers do", &s.Attack, attackWords()...),
+		floatField("attackers", "share of the viewers that attack, if there is an attack", &s.Attackers, 0, 0.9),
 	}
 }
 

@@ -274,14 +274,8 @@ func playHLSJS(t *testing.T, playlist string) {
 	defer srv.Close()
 	ctx, cancel := context.WithTimeout(context.Background(), 90*time.Second)
 	defer cancel()
-	profile, err := os.MkdirTemp("", "braidway-chromium")
-	if err != nil {
-		t.Fatal(err)
-	}
-	// Its processes may write for a moment after the first of them has ended.
-	defer func() { _ = os.RemoveAll(profile) }()
 	cmd := exec.CommandContext(ctx, chromium, "--headless=new", "--no-sandbox", "--disable-gpu", "--mute-audio", "--no-first-run",
-		"--disable-dev-shm-usage", "--autoplay-policy=no-user-gesture-required", "--user-data-dir="+profile, srv.URL)
+		"--disable-dev-shm-usage", "--autoplay-policy=no-user-gesture-required", "--user-data-dir="+t.TempDir(), srv.URL)
 	cmd.WaitDelay = 5 * time.Second
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)

@@ -31,11 +31,13 @@ const (
 	eventSlots    = "slots"     // there is room for Seq children now
 	eventAccess   = "access"    // the private stream's access list is Seq from now on
 	eventCutOff   = "cutoff"    // the token of neighbour Peer was revoked or has expired
+	// eventEquivocation: the publisher's key has signed two objects Seq of Epoch.
+	eventEquivocation = "equivocation"
 	// eventInput is in input.go.
 )
 
 var runtimeEvents = []string{eventRefused, eventGoAway, eventEpoch, eventDrain, eventDrained, eventLocked, eventStandby, eventHeir,
-	eventHeirGone, eventRelease, eventTakeover, eventFenced, eventPressed, eventShrink, eventSlots, eventAccess, eventCutOff, eventInput}
+	eventHeirGone, eventRelease, eventTakeover, eventFenced, eventPressed, eventShrink, eventSlots, eventAccess, eventCutOff, eventEquivocation, eventInput}
 
 // TraceEvent is one event of the admin API's event stream.
 type TraceEvent struct {

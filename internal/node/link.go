@@ -13,6 +13,7 @@ import (
 
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
+	ma "github.com/multiformats/go-multiaddr"
 
 	"github.com/braidway/braidway/internal/node/token"
 	"github.com/braidway/braidway/overlay"
@@ -73,6 +74,16 @@ func newLink(id overlay.PeerID, p peer.ID, ctl network.Stream, r *bufio.Reader, 
 		l.accepted[i] = make(chan struct{})
 	}
 	return l
+}
+
+// subnet is that of the neighbour's address; 0 over a circuit, whose address is
+// its relay's.
+func (l *link) subnet() uint32 {
+	a := l.ctl.Conn().RemoteMultiaddr()
+	if _, err := a.ValueForProtocol(ma.P_CIRCUIT); err == nil {
+		return 0
+	}
+	return subnet([]ma.Multiaddr{a})
 }
 
 // sawAccept lets the data stream of a stripe be read.
@@ -178,7 +189,7 @@ func (s *Session) attach(l *link) {
 		defer s.wg.Done()
 		l.out.run(s.ctx, func(context.Context) (network.Stream, error) { return l.ctl, nil }, nil, s.count.sentControl)
 	}()
-	s.post(item{ev: overlay.Event{Kind: overlay.EvConnected, Peer: l.id, RTT: l.rtt}, link: l})
+	s.post(item{ev: overlay.Event{Kind: overlay.EvConnected, Peer: l.id, RTT: l.rtt, Subnet: l.subnet()}, link: l})
 	go func() {
 		defer s.wg.Done()
 		err := s.readControl(l)

@@ -236,6 +236,32 @@ func TestTheEndIsPlayedAndSaid(t *testing.T) {
 	}
 }
 
+// newcomer is a host that has opened an exchange with n about a stream.
+func newcomer(t *testing.T, n *Node, id stream.ID) (*p2p.Host, network.Stream) {
+	t.Helper()
+	h, err := p2p.NewHost(p2p.HostConfig{Key: newKey(t), Listen: []string{"/ip4/127.0.0.1/udp/0/quic-v1"}, AllowLoopback: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := h.Connect(context.Background(), n.Host().AddrInfo()); err != nil {
+		t.Fatal(err)
+	}
+	ctl, err := h.NewStream(context.Background(), n.Host().ID(), ControlProtocol)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, _ = ctl.Write(appendFrame(nil, frameOpen, id[:]))
+	buf := make([]byte, 4096)
+	if _, err := ctl.Read(buf); err != nil {
+		t.Fatal(err)
+	}
+	_, _ = ctl.Write(appendFrame(nil, frameReady, nil))
+	if _, err := ctl.Read(buf); err != nil { // its Hello: the link is there
+		t.Fatal(err)
+	}
+	return h, ctl
+}
+
 func TestWhoSendsWhatDoesNotVerifyIsBannedAndTheStreamGoesOn(t *testing.T) {
 	p := publish(t, newNode(t, newKey(t)))
 	go feed(t, p, 1, 30*time.Second)
@@ -271,28 +297,8 @@ func TestWhoSendsWhatDoesNotVerifyIsBannedAndTheStreamGoesOn(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			h, err := p2p.NewHost(p2p.HostConfig{Key: newKey(t), Listen: []string{"/ip4/127.0.0.1/udp/0/quic-v1"}, AllowLoopback: true})
-			if err != nil {
-				t.Fatal(err)
-			}
+			h, ctl := newcomer(t, n, p.ID())
 			defer func() { _ = h.Close() }()
-			if err := h.Connect(context.Background(), n.Host().AddrInfo()); err != nil {
-				t.Fatal(err)
-			}
-			ctl, err := h.NewStream(context.Background(), n.Host().ID(), ControlProtocol)
-			if err != nil {
-				t.Fatal(err)
-			}
-			id := p.ID()
-			_, _ = ctl.Write(appendFrame(nil, frameOpen, id[:]))
-			buf := make([]byte, 4096)
-			if _, err := ctl.Read(buf); err != nil {
-				t.Fatal(err)
-			}
-			_, _ = ctl.Write(appendFrame(nil, frameReady, nil))
-			if _, err := ctl.Read(buf); err != nil { // its Hello: the link is there
-				t.Fatal(err)
-			}
 			attack(t, h, ctl)
 			gone := make(chan struct{})
 			go func() { _, _ = io.Copy(io.Discard, ctl); close(gone) }()

@@ -114,6 +114,7 @@ type Session struct {
 	slots   slotKeeper
 	ages    ages
 	finding atomic.Bool
+	proof   *EquivocationState
 
 	role atomic.Uint32
 	pub  *Publication // whose session it is; nil: nobody's
@@ -268,9 +269,9 @@ func (s *Session) begin(rec stream.Record) error {
 	s.stripes = int(rec.K)
 	s.slots = newSlotKeeper(s.node.cfg.UploadLimit, s.cfg.NoRelay, s.stripes, rec.Bitrate)
 	cfg := overlay.Config{Publisher: s.Role() == RolePublisher, Standby: s.cfg.Standby, Stripes: s.stripes, Slots: s.slots.now(),
-		MaxChildren: s.node.cfg.MaxChildren, Buffer: s.cfg.Buffer, Window: coreWindow}
+		MaxChildren: s.node.cfg.MaxChildren, Buffer: s.cfg.Buffer, Window: coreWindow, Epoch: rec.Epoch}
 	if cfg.Publisher {
-		cfg.Standby, cfg.Epoch = false, rec.Epoch
+		cfg.Standby = false
 	}
 	core, err := overlay.New(cfg, s.self, rng)
 	if err != nil {
@@ -365,7 +366,9 @@ func (s *Session) handle(it item) {
 			it.link.close(false)
 		}
 	}
-	s.current = it.obj
+	if s.current = it.obj; it.obj != nil {
+		s.compare(it.obj)
+	}
 	s.step(it.ev)
 	s.current = nil
 }

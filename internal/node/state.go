@@ -26,9 +26,11 @@ type counters struct {
 	rejected  atomic.Int64 // objects that did not verify or parse
 	malformed atomic.Int64 // messages that did not parse
 	unread    atomic.Int64 // objects that could not be decrypted
-	dropped   atomic.Int64 // groups dropped for children that did not keep up
-	refused   refusals     // subscriptions and objects, to others
-	refusedBy refusals     // by others
+	// equivocations are objects that verified and differ from the one kept under their number.
+	equivocations atomic.Int64
+	dropped       atomic.Int64 // groups dropped for children that did not keep up
+	refused       refusals     // subscriptions and objects, to others
+	refusedBy     refusals     // by others
 }
 
 func (c *counters) sentData(n int)    { c.outData.Add(int64(n)) }
@@ -63,6 +65,7 @@ type inside struct {
 	off       bool    // it takes no children
 	age       time.Duration
 	aged      bool // age is known
+	proof     *EquivocationState
 }
 
 func (s *Session) inside() (in inside, ok bool) {
@@ -71,7 +74,7 @@ func (s *Session) inside() (in inside, ok bool) {
 	}
 	ok = s.Do(func() {
 		in = inside{Snapshot: s.core.Snapshot(), standings: s.core.Standings(), pressed: s.slots.line.Pressed(), troubles: s.slots.line.Troubles,
-			bitrate: s.slots.bitrate, limited: s.slots.limit > 0, off: s.slots.off}
+			bitrate: s.slots.bitrate, limited: s.slots.limit > 0, off: s.slots.off, proof: s.proof}
 		in.age, in.aged = s.ages.least(s.Now())
 	})
 	return in, ok
@@ -137,9 +140,11 @@ type StreamState struct {
 	Refused   map[string]int64 `json:"refused,omitempty"`    // subscriptions, by code
 	RefusedBy map[string]int64 `json:"refused_by,omitempty"` // this peer's, by others
 	Counts    CountState       `json:"counts"`
-	Lately    any              `json:"lately,omitempty"`   // of a viewer: Lately
-	Measures  any              `json:"measures,omitempty"` // of a viewer: a report so far
-	Input     *InputState      `json:"input,omitempty"`    // of this publisher
+	// Equivocation: the publisher's key has signed two objects under one number.
+	Equivocation *EquivocationState `json:"equivocation,omitempty"`
+	Lately       any                `json:"lately,omitempty"`   // of a viewer: Lately
+	Measures     any                `json:"measures,omitempty"` // of a viewer: a report so far
+	Input        *InputState        `json:"input,omitempty"`    // of this publisher
 }
 
 // LevelState is how one neighbour stands.
@@ -239,7 +244,7 @@ func (s *Session) state() StreamState {
 	if !ok {
 		return st
 	}
-	st.Pressed, st.Troubles, st.Bitrate = snap.pressed, snap.troubles, snap.bitrate
+	st.Pressed, st.Troubles, st.Bitrate, st.Equivocation = snap.pressed, snap.troubles, snap.bitrate, snap.proof
 	if snap.aged {
 		age := milliseconds(snap.age)
 		st.AgeMS = &age

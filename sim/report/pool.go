@@ -136,6 +136,12 @@ func summarize(p *sim.Result, rs []*sim.Result) {
 			virtual += *v
 			s.VirtualS = &virtual
 		}
+		if a := r.Summary.Attack; a != nil {
+			if s.Attack == nil {
+				s.Attack = &measure.Hostility{}
+			}
+			s.Attack.Add(a)
+		}
 		n := 0.0
 		for i := range r.Viewers {
 			if r.Viewers[i].Survivor {
