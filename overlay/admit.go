@@ -84,6 +84,9 @@ func (p *Peer) admit(n *neighbour, i int, urgent, stranded bool) bool {
 	if perStripe && p.room(urgent) > 0 {
 		return true
 	}
+	if p.cfg.Publisher && p.usedIn(i) == 0 && p.slots > 0 {
+		return true // or nobody has the stripe
+	}
 	// The publisher's slots are shared out evenly: were they all taken by other
 	// stripes, the one peer from whom a whole stripe hangs could find no parent
 	// that is not behind it.
@@ -159,14 +162,8 @@ func (p *Peer) settled(i int) int {
 func (p *Peer) pushOther(i int) bool {
 	from, most := -1, 0
 	for o := range p.stripes {
-		staying := 0
-		for _, c := range p.stripes[o].children {
-			if c.away <= p.now {
-				staying++
-			}
-		}
-		if o != i && staying > most {
-			from, most = o, staying
+		if n := p.staying(o); o != i && n > most {
+			from, most = o, n
 		}
 	}
 	if from < 0 {
@@ -180,6 +177,16 @@ func (p *Peer) pushOther(i int) bool {
 		}
 	}
 	return false
+}
+
+// staying counts the children of stripe i that were not asked to move.
+func (p *Peer) staying(i int) (n int) {
+	for _, c := range p.stripes[i].children {
+		if c.away <= p.now {
+			n++
+		}
+	}
+	return n
 }
 
 // push asks child c of stripe i to move, first to peer to.

@@ -92,15 +92,18 @@ func (p *Peer) back() {
 }
 
 // first returns the child that is to go first of those that may: the one that gives
-// least, in a stripe that is not this peer's home rather than there, the latest; i is
-// -1 when there is none.
+// least, the latest; of a publisher's in the stripe that has most, or whole stripes
+// hang from nobody, and of a relay's at home last. i is -1 when there is none.
 func (p *Peer) first(may func(*child) bool) (i, c int) {
-	least, home := 0, 0
+	least, last := 0, 0
 	i, c = -1, -1
 	for o := range p.stripes {
-		h := 0
-		if Home(p.self, p.cfg.Stripes) == o {
-			h = 1
+		order := 0
+		switch {
+		case p.cfg.Publisher:
+			order = -p.staying(o)
+		case Home(p.self, p.cfg.Stripes) == o:
+			order = 1
 		}
 		for at := len(p.stripes[o].children) - 1; at >= 0; at-- {
 			ch := &p.stripes[o].children[at]
@@ -108,8 +111,12 @@ func (p *Peer) first(may func(*child) bool) (i, c int) {
 			if n := p.neighbour(ch.id); n != nil {
 				slots = min(int(n.hi.Slots), p.cfg.Stripes)
 			}
-			if may(ch) && (i < 0 || slots < least || slots == least && h < home) {
-				i, c, least, home = o, at, slots, h
+			worse := slots < least || slots == least && order < last
+			if p.cfg.Publisher {
+				worse = order < last || order == last && slots < least
+			}
+			if may(ch) && (i < 0 || worse) {
+				i, c, least, last = o, at, slots, order
 			}
 		}
 	}
