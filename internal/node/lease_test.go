@@ -10,6 +10,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"reflect"
+	"sync"
 	"testing"
 	"time"
 
@@ -24,6 +25,7 @@ type pair struct {
 	boot            *Node
 	fault           *p2p.Fault // of the active one
 	active, standby *Publication
+	second          *Publication // standby, where there are two
 }
 
 func publishKey(t *testing.T, n *Node, key ed25519.PrivateKey, standby bool) *Publication {
@@ -35,7 +37,7 @@ func publishKey(t *testing.T, n *Node, key ed25519.PrivateKey, standby bool) *Pu
 	return p
 }
 
-// newPair starts both, and feeds them the same numbered pieces, a group a second.
+// newPair starts both, and feeds them.
 func newPair(t *testing.T, again bool) *pair {
 	t.Helper()
 	p := &pair{key: newKey(t), boot: newNode(t, newKey(t)), fault: &p2p.Fault{}}
@@ -44,6 +46,17 @@ func newPair(t *testing.T, again bool) *pair {
 	p.standby = publishKey(t, newNode(t, newKey(t), p.boot), p.key, true)
 	if !p.active.Active() || p.standby.Active() {
 		t.Fatalf("active %v, standby %v", p.active.Active(), p.standby.Active())
+	}
+	p.feed(t)
+	return p
+}
+
+// feed feeds all of them the same numbered pieces, a group a second.
+func (p *pair) feed(t *testing.T) {
+	t.Helper()
+	all := []*Publication{p.active, p.standby}
+	if p.second != nil {
+		all = append(all, p.second)
 	}
 	stop := make(chan struct{})
 	done := make(chan struct{})
@@ -55,7 +68,7 @@ func newPair(t *testing.T, again bool) *pair {
 		piece := make([]byte, 1000)
 		for n := uint32(0); ; n++ {
 			binary.BigEndian.PutUint32(piece, n)
-			for _, pub := range []*Publication{p.active, p.standby} {
+			for _, pub := range all {
 				if n%50 == 0 {
 					_ = pub.StartGroup(nil)
 				}
@@ -68,7 +81,6 @@ func newPair(t *testing.T, again bool) *pair {
 			}
 		}
 	}()
-	return p
 }
 
 func newFaultyNode(t *testing.T, key ed25519.PrivateKey, fault *p2p.Fault, boot *Node) *Node {
@@ -87,13 +99,19 @@ func newFaultyNode(t *testing.T, key ed25519.PrivateKey, fault *p2p.Fault, boot 
 // follows waits until the standby hears of the lease and of the stream.
 func (p *pair) follows(t *testing.T) {
 	t.Helper()
+	p.follow(t, 1)
+}
+
+// follow is follows where there are so many standbys.
+func (p *pair) follow(t *testing.T, standbys int) {
+	t.Helper()
 	select {
 	case <-p.standby.Session().Started():
 	case <-time.After(10 * time.Second):
 		t.Fatal("the standby does not follow the stream")
 	}
 	for end := time.Now().Add(5 * time.Second); ; time.Sleep(10 * time.Millisecond) {
-		if _, heirs := p.active.standing(); len(heirs) == 1 {
+		if _, heirs := p.active.standing(); len(heirs) == standbys {
 			return
 		}
 		if time.Now().After(end) {
@@ -214,6 +232,34 @@ func TestAStandbyTakesOverFromWhoFallsSilentAndFencesItOff(t *testing.T) {
 	}
 	for _, x := range []*viewer{v, w} {
 		x.playedPast(t)
+	}
+}
+
+func TestOfTwoStandbysThatComeTogetherOneTakesOver(t *testing.T) {
+	p := &pair{key: newKey(t), boot: newNode(t, newKey(t)), fault: &p2p.Fault{}}
+	p.active = publishKey(t, newFaultyNode(t, newKey(t), p.fault, p.boot), p.key, false)
+	nodes := []*Node{newNode(t, newKey(t), p.boot), newNode(t, newKey(t), p.boot)}
+	var wg sync.WaitGroup
+	wg.Go(func() { p.standby = publishKey(t, nodes[0], p.key, true) })
+	wg.Go(func() { p.second = publishKey(t, nodes[1], p.key, true) })
+	wg.Wait()
+	p.feed(t)
+	v := view(t, newNode(t, newKey(t), p.boot), p.active.Link())
+	v.out.waitFor(t, "the active publisher's bytes", func(b []byte) bool { return len(b) > 50_000 })
+	p.follow(t, 2)
+	p.fault.Freeze()
+	for end := time.Now().Add(10 * time.Second); !p.standby.Active() && !p.second.Active(); time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatal("neither takes over")
+		}
+	}
+	v.playedPast(t)
+	if p.standby.Active() == p.second.Active() {
+		t.Errorf("after the take-over: %v and %v publish", p.standby.Active(), p.second.Active())
+	}
+	v.playedPast(t)
+	if p.standby.Active() == p.second.Active() || p.standby.Err() != nil || p.second.Err() != nil {
+		t.Errorf("later: %v and %v publish, errors %v, %v", p.standby.Active(), p.second.Active(), p.standby.Err(), p.second.Err())
 	}
 }
 
