@@ -189,3 +189,38 @@ func TestEachDefenceMatters(t *testing.T) {
 		})
 	}
 }
+
+// TestNobodyHonestIsTakenForAWithholder: where nobody attacks and nothing fails,
+// hardly any parent is left for what it does not bring, also of streams of few
+// objects, where little is there yet to judge it by.
+func TestNobodyHonestIsTakenForAWithholder(t *testing.T) {
+	for _, c := range []struct {
+		objects float64
+		size    int
+		most    int
+	}{{10, 16000, 0}, {80, 2100, 12}} {
+		s, _ := Find("calm")
+		set := &s.Settings
+		set.Objects, set.ObjectSize = c.objects, c.size
+		set.Join, set.Settle, set.Duration = 4*time.Second, 4*time.Second, 4*time.Second
+		const peers = 120
+		if err := s.check(peers); err != nil {
+			t.Fatal(err)
+		}
+		e, withheld := started(s, peers, 1, 1), 0
+		e.wrap = func(o core) core {
+			if p, ok := o.(*overlay.Peer); ok {
+				return &weakened{Peer: p, undo: &undoing{}, look: func(a *overlay.Action) {
+					if a.Kind == overlay.ActTrace && a.Trace == overlay.TraceWithheld {
+						withheld++
+					}
+				}}
+			}
+			return o
+		}
+		e.run(context.Background(), nil)
+		if withheld > c.most {
+			t.Errorf("%v objects of %d bytes a second: %d parents were left as withholders, want %d at most", c.objects, c.size, withheld, c.most)
+		}
+	}
+}
