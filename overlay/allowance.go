@@ -52,7 +52,8 @@ type allowance struct {
 	pulled, past, excess bucket
 }
 
-// bucket is what was taken out of a bucket, and flows back.
+// bucket is what was taken out of a bucket, and flows back: a quarter of a
+// failover.Bucket, since each neighbour has seventeen.
 type bucket struct {
 	spent float32
 	at    uint32 // ms; only differences count
