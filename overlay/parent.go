@@ -167,9 +167,7 @@ func (p *Peer) accepted(n *neighbour, m Accept) {
 	s.episode = episode{}
 	s.siblings, s.uncles = nil, nil
 	s.prog.Start(p.now+2*n.rtt, p.cfg.Beacon+n.rtt/4)
-	from := max(s.front, p.edge) // what it brings of what lies before is a gift
-	s.prog.From(from)
-	s.trust = trust{from: from}
+	p.owes(i)
 	switch {
 	case s.next >= s.front && s.next >= p.edge:
 	case try.why == whyMove || old == 0 && !wasOrphan && m.Start <= s.next:

@@ -235,9 +235,7 @@ func (p *Peer) backToOld(i int) {
 	s := &p.stripes[i]
 	s.parent, s.old, s.fresh = s.old, 0, false
 	s.prog.Start(p.now, p.cfg.Beacon)
-	from := max(s.front, p.edge)
-	s.prog.From(from)
-	s.trust = trust{from: from}
+	p.owes(i)
 	s.episode = episode{}
 	p.standAt = min(p.standAt, p.now) // it may be its own standby
 	p.pathChanged(p.neighbour(s.parent), Path{Stripe: uint8(i), Path: s.oldPath})

@@ -48,6 +48,15 @@ type record struct {
 	lagUntil time.Duration
 }
 
+// owes begins to judge the parent of stripe i by what comes from now on: what it
+// brings of what lies before is a gift.
+func (p *Peer) owes(i int) {
+	s := &p.stripes[i]
+	from := max(s.front, p.edge)
+	s.prog.From(from)
+	s.trust = trust{from: from}
+}
+
 // measure judges the parent of stripe i by what it brings, in order: what it
 // leaves out before a later object it owes, until it comes after all.
 func (p *Peer) measure(i int, ev *Event) {
