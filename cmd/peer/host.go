@@ -9,6 +9,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/http"
 	"os"
 	"path/filepath"
 	"runtime/debug"
@@ -97,6 +98,22 @@ func (s *settings) open(cmd *cobra.Command, tune func(*node.Config) error) (*run
 		}
 	}
 	return r, nil
+}
+
+// laterNode is a node that is not there yet when its handlers are made.
+type laterNode struct{ atomic.Pointer[node.Node] }
+
+// handler answers with a handler of the node, once that is there.
+func (l *laterNode) handler(serve func(*node.Node, http.ResponseWriter, *http.Request)) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		n := l.Load()
+		if n == nil {
+			w.Header().Set("Retry-After", "1")
+			http.Error(w, "this peer is starting", http.StatusServiceUnavailable)
+			return
+		}
+		serve(n, w, r)
+	})
 }
 
 // leave hands children over and closes everything, all within --drain-timeout.

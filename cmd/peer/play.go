@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/braidway/braidway/internal/node"
+	"github.com/braidway/braidway/internal/web"
 	"github.com/braidway/braidway/stream"
 )
 
@@ -22,17 +23,32 @@ func playCommand() *cobra.Command {
 	var tokens tokenFlag
 	var hidden hiddenFlags
 	cmd := &cobra.Command{
-		Use:   "play LINK",
+		Use:   "play [LINK]",
 		Short: "Play a stream, and relay it",
 		Long: `Plays the stream's bytes in order, from a group's start, to a file, standard
 output (-o -), players (--http: MPEG-TS and HLS, docs/playing.md) or a directory
-(--record). It relays too, unless --no-relay.`,
+(--record). It relays too, unless --no-relay. With --http and no LINK it waits for
+somebody at this machine to paste one on its page.`,
 		Example: "  peer play 'braidway://…' -o - | ffplay -\n  peer play 'braidway://…' -o show.ts --duration 1m --report r.json\n  peer play 'braidway://…' --http 127.0.0.1:8080 --rewind 10m\n  peer play 'braidway://…' --record shows",
-		Args:    exactly("LINK"),
+		Args: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 0 && out.http != "" {
+				return nil
+			}
+			return exactly("LINK")(cmd, args)
+		},
 		RunE: func(cmd *cobra.Command, args []string) error {
-			link, err := parseLink(args[0])
-			if err != nil {
+			var link stream.Link
+			var credential string
+			know := func(text string) (err error) {
+				if link, err = parseLink(text); err == nil {
+					credential, err = tokens.of(link)
+				}
 				return err
+			}
+			if len(args) > 0 {
+				if err := know(args[0]); err != nil {
+					return err
+				}
 			}
 			switch {
 			case buffer < 100*time.Millisecond || buffer > stream.MaxLag:
@@ -47,14 +63,20 @@ output (-o -), players (--http: MPEG-TS and HLS, docs/playing.md) or a directory
 			if err := errors.Join(out.check(set.from), checkReport(report)); err != nil {
 				return err
 			}
-			credential, err := tokens.of(link)
-			if err != nil {
-				return err
+			if len(args) == 0 {
+				out.start = web.NewOpen(know)
 			}
 			defer out.end()
 			sink, err := out.open(set.logger(), cmd.ErrOrStderr())
 			if err != nil {
 				return err
+			}
+			if out.start != nil {
+				select {
+				case <-out.start.Link():
+				case <-cmd.Context().Done():
+					return nil
+				}
 			}
 			player := node.NewPlayer(sink, buffer)
 			r, err := set.open(cmd, hidden.tune)

@@ -7,9 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"net/http"
 	"os"
-	"sync/atomic"
 	"time"
 
 	"github.com/braidway/braidway/internal/media"
@@ -35,8 +33,9 @@ type outputs struct {
 	hls   *hls.Server
 	whep  *rtc.WHEP
 	rec   *media.Recorder
-	node  atomic.Pointer[node.Node] // nil: it is starting
-	close []func() error            // in this order
+	node  laterNode
+	start *web.Open      // waits for the link; nil: the command line has it
+	close []func() error // in this order
 }
 
 func (o *outputs) bind(cmd *cobra.Command) {
@@ -99,29 +98,24 @@ func (o *outputs) open(log *slog.Logger, say io.Writer) (node.GroupSink, error) 
 			return nil, err
 		}
 		o.live, o.whep = web.NewLive(), rtc.NewWHEP(rtc.WHEPConfig{Log: log})
-		page := web.New(web.Parts{Live: o.live, HLS: o.hls, WHEP: o.whep, State: o.ofNode((*node.Node).ServeState), Events: o.ofNode((*node.Node).ServeEvents)})
+		parts := web.Parts{Live: o.live, HLS: o.hls, WHEP: o.whep, State: o.node.handler((*node.Node).ServeState), Events: o.node.handler((*node.Node).ServeEvents)}
+		if o.start != nil {
+			parts.Open = o.start
+		}
+		page := web.New(parts)
 		site, err := web.Serve(web.SiteConfig{Addr: o.http, Handler: page, CertFile: o.cert, KeyFile: o.key, Log: log})
 		if err != nil {
 			return nil, errors.Join(err, o.hls.Close())
 		}
 		o.close = append(o.close, o.whep.Close, site.Close, o.hls.Close)
 		o.sinks = append(o.sinks, o.live, o.hls, o.whep)
-		fmt.Fprintf(say, "watch on %s\n", site.URL)
+		if o.start != nil {
+			fmt.Fprintf(say, "paste the link of a stream on %s\n", site.URL)
+		} else {
+			fmt.Fprintf(say, "watch on %s\n", site.URL)
+		}
 	}
 	return node.Outputs(o.sinks...), nil
-}
-
-// ofNode answers with a handler of the node, once that is there.
-func (o *outputs) ofNode(serve func(*node.Node, http.ResponseWriter, *http.Request)) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		n := o.node.Load()
-		if n == nil {
-			w.Header().Set("Retry-After", "1")
-			http.Error(w, "this peer is starting", http.StatusServiceUnavailable)
-			return
-		}
-		serve(n, w, r)
-	})
 }
 
 // ended tells players that the stream is over, and gives them time to hear it;

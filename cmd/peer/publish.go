@@ -6,6 +6,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
+	"net/http"
 	"os"
 	"strconv"
 	"strings"
@@ -17,6 +19,7 @@ import (
 	"github.com/braidway/braidway/internal/media"
 	"github.com/braidway/braidway/internal/media/rtc"
 	"github.com/braidway/braidway/internal/node"
+	"github.com/braidway/braidway/internal/web"
 	"github.com/braidway/braidway/stream"
 )
 
@@ -97,8 +100,9 @@ test: always is.`,
 			})
 			var src media.Source
 			var err error
+			var n laterNode
 			if strings.HasPrefix(input, rtc.Scheme) {
-				src, err = rtc.Listen(input, watch, set.logger())
+				src, err = listenWHIP(input, watch, set.logger(), &n, &pub)
 			} else {
 				src, err = media.Open(cmd.Context(), input, raw, cmd.InOrStdin(), watch)
 			}
@@ -131,6 +135,7 @@ test: always is.`,
 			}
 			in := newFeed(src)
 			err = publish(r, cfg, in, linkFile, func(p *node.Publication) *media.Intake {
+				n.Store(r.Node)
 				pub.Store(p)
 				return media.NewIntake(p, media.IntakeConfig{Raw: raw, Live: media.Live(input), MaxBitrate: uint64(maxBitrate), Watch: watch})
 			})
@@ -152,6 +157,25 @@ test: always is.`,
 	private.bind(f)
 	set.bind(cmd)
 	return cmd
+}
+
+// listenWHIP opens a whip:// input, with the page that publishes a camera. What
+// the node does is shown only where nobody but this machine comes.
+func listenWHIP(input string, watch *media.Watch, log *slog.Logger, n *laterNode, pub *atomic.Pointer[node.Publication]) (media.Source, error) {
+	return rtc.Listen(input, rtc.ListenConfig{Watch: watch, Log: log,
+		Site: func(endpoint http.Handler, guarded bool) http.Handler {
+			parts := web.Parts{WHIP: endpoint}
+			if !guarded {
+				parts.State, parts.Events = n.handler((*node.Node).ServeState), n.handler((*node.Node).ServeEvents)
+			}
+			return web.New(parts)
+		},
+		Link: func() string {
+			if p := pub.Load(); p != nil {
+				return p.Link().String()
+			}
+			return ""
+		}})
 }
 
 // feed copies an input, also while the peer is already leaving.

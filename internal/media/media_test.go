@@ -174,6 +174,39 @@ func TestTwoTestSourcesAreInStepWheneverTheyWereStarted(t *testing.T) {
 	}
 }
 
+// A publisher takes a second from opening its input to reading it, and may stand
+// still for longer: the clip goes on with the clock all the same.
+func TestTheTestInputIsInStepFromWhenItIsReadAndAfterAPause(t *testing.T) {
+	now := time.UnixMilli(1_800_000_000_123)
+	opened := now
+	s := &clockSource{now: func() time.Time { return now }}
+	now = now.Add(1700 * time.Millisecond)
+	read := now
+	for _, pause := range []time.Duration{0, 700 * time.Millisecond, 5 * time.Second} {
+		now = now.Add(pause)
+		for range 200 { // more than what was missed
+			c, err := s.Next(context.Background())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if due := read.Add(c.Due); due.After(now) {
+				now = due // Copy waits
+			}
+		}
+		c, _ := s.Next(context.Background())
+		want := NewTestSourceAt(now)
+		first, _ := want.Next(context.Background())
+		for !bytes.Equal(first.Data, c.Data) {
+			if first, _ = want.Next(context.Background()); first.Due > 3*time.Second {
+				t.Fatalf("after a pause of %v, %v after it was opened, the input is not near the clock", pause, now.Sub(opened))
+			}
+		}
+		if off := read.Add(c.Due).Sub(now.Add(first.Due)); off < -100*time.Millisecond || off > 100*time.Millisecond {
+			t.Errorf("after a pause of %v the input is %v off the clock", pause, off)
+		}
+	}
+}
+
 func FuzzCutter(f *testing.F) {
 	f.Add(clip[:10*PacketSize], 100)
 	f.Add(bytes.Repeat([]byte{syncByte, 0x40, 0, 0x30, 183}, 300), 7)

@@ -53,7 +53,7 @@ func Live(input string) bool { return strings.Contains(input, "://") }
 func Open(ctx context.Context, input string, raw bool, stdin io.Reader, watch *Watch) (Source, error) {
 	switch {
 	case input == "" || input == "test:":
-		return NewTestSourceAt(time.Now()), nil
+		return &clockSource{now: time.Now}, nil
 	case input == "-":
 		return newReaderSource(io.NopCloser(stdin)), nil
 	case strings.HasPrefix(input, "udp://"):
@@ -247,6 +247,38 @@ func NewTestSourceAt(t time.Time) *TestSource {
 	s.loop = uint64(since / clipLength)
 	return s
 }
+
+// longestSleep is how far a clockSource may fall behind before it leaves out what
+// it missed: more than the part of a group with which it begins.
+const longestSleep = 2 * time.Second
+
+// clockSource is a TestSource that is in step with the clock from the first chunk
+// that is asked for, as a camera is: what was due while nobody read, since the
+// process stood still or was only starting, is not made up for.
+type clockSource struct {
+	now   func() time.Time
+	began time.Time
+	at    time.Duration // when src was made, since began
+	src   *TestSource
+}
+
+// Next implements Source.
+func (s *clockSource) Next(ctx context.Context) (c Chunk, err error) {
+	now := s.now()
+	if s.src == nil {
+		s.began, s.src = now, NewTestSourceAt(now)
+	}
+	c, err = s.src.Next(ctx)
+	if err == nil && now.Sub(s.began)-s.at-c.Due > longestSleep {
+		s.at, s.src = now.Sub(s.began), NewTestSourceAt(now)
+		c, err = s.src.Next(ctx)
+	}
+	c.Due += s.at
+	return c, err
+}
+
+// Close does nothing.
+func (s *clockSource) Close() error { return nil }
 
 // offsets is a Sink that notes where groups begin.
 type offsets struct {

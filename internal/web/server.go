@@ -16,6 +16,7 @@ type Parts struct {
 	HLS    http.Handler // /hls/ and below
 	WHEP   http.Handler // /whep and below
 	WHIP   http.Handler // /whip and below
+	Open   http.Handler // /api/v1/open; see Open
 	State  http.Handler // GET /api/v1/state
 	Events http.Handler // GET /api/v1/events
 	Demo   http.Handler // GET /api/v1/demo, POST /api/v1/demo/…
@@ -35,6 +36,7 @@ func (p Parts) list() []part {
 		{"hls", p.HLS, []string{"/hls/"}, "this peer serves no HLS"},
 		{"whep", p.WHEP, []string{"/whep", "/whep/"}, "this peer serves no WebRTC (WHEP)"},
 		{"whip", p.WHIP, []string{"/whip", "/whip/"}, "nothing can be published here (WHIP): peer publish whip:// takes a browser's camera"},
+		{"open", p.Open, []string{"/api/v1/open"}, "this peer has its stream: peer play --http ADDR without a link waits for one"},
 		{"state", p.State, []string{"GET /api/v1/state"}, "this peer tells its state on its admin API alone"},
 		{"events", p.Events, []string{"GET /api/v1/events"}, "this peer tells its events on its admin API alone"},
 		{"demo", p.Demo, []string{"/api/v1/demo", "/api/v1/demo/"}, "this is no demo: peer demo starts one"},
@@ -43,10 +45,12 @@ func (p Parts) list() []part {
 
 // New returns the handler of everything: the page at / and what parts has.
 // Requests that change anything are refused when another site's page sends them,
-// but for those to watch.
+// but for WebRTC's, whose handlers say themselves who may.
 func New(parts Parts) http.Handler {
-	if parts.Demo != nil {
-		parts.Demo = local(parts.Demo)
+	for _, h := range []*http.Handler{&parts.Demo, &parts.Open} {
+		if *h != nil {
+			*h = local(*h)
+		}
 	}
 	mux := http.NewServeMux()
 	var there []string
@@ -66,9 +70,12 @@ func New(parts Parts) http.Handler {
 	mux.Handle("GET /assets/", page)
 	mux.Handle("/", absent("there is no such page here; the stream is at /"))
 	guard := http.NewCrossOriginProtection()
-	// Players of other sites may watch, over WebRTC as over HLS; who may is the handler's affair.
-	guard.AddInsecureBypassPattern("/whep")
-	guard.AddInsecureBypassPattern("/whep/")
+	// Players of other sites may watch, over WebRTC as over HLS, and their encoders
+	// publish where they bring the token; who may is the handler's affair.
+	for _, path := range []string{"/whep", "/whip"} {
+		guard.AddInsecureBypassPattern(path)
+		guard.AddInsecureBypassPattern(path + "/")
+	}
 	return headers(guard.Handler(mux))
 }
 
@@ -106,10 +113,16 @@ func local(next http.Handler) http.Handler {
 	})
 }
 
+// loopback says whether a request comes from this machine.
+func loopback(r *http.Request) bool {
+	from, err := netip.ParseAddrPort(r.RemoteAddr)
+	return err == nil && from.Addr().Unmap().IsLoopback()
+}
+
 // rebound says whether a request over loopback asks for a host that is neither
 // an address nor localhost.
 func rebound(r *http.Request) bool {
-	if from, err := netip.ParseAddrPort(r.RemoteAddr); err != nil || !from.Addr().Unmap().IsLoopback() {
+	if !loopback(r) {
 		return false
 	}
 	host := r.Host

@@ -27,7 +27,7 @@ func named(name string) http.Handler {
 }
 
 func TestPartsAreWhereThePathsSayAndAbsentOnesSayWhatToDo(t *testing.T) {
-	all := New(Parts{Live: named("live"), HLS: named("hls"), WHEP: named("whep"), WHIP: named("whip"), State: named("state"), Events: named("events"), Demo: named("demo")})
+	all := New(Parts{Live: named("live"), HLS: named("hls"), WHEP: named("whep"), WHIP: named("whip"), Open: named("open"), State: named("state"), Events: named("events"), Demo: named("demo")})
 	none := New(Parts{})
 	for _, c := range []struct{ method, path, want, missing string }{
 		{"GET", "/live.ts", "live /live.ts", "MPEG-TS"},
@@ -36,6 +36,7 @@ func TestPartsAreWhereThePathsSayAndAbsentOnesSayWhatToDo(t *testing.T) {
 		{"POST", "/whep", "whep /whep", "WHEP"},
 		{"DELETE", "/whep/x1", "whep /whep/x1", "WHEP"},
 		{"POST", "/whip", "whip /whip", "WHIP"},
+		{"POST", "/api/v1/open", "open /api/v1/open", "without a link"},
 		{"GET", "/api/v1/state", "state /api/v1/state", "admin API"},
 		{"GET", "/api/v1/events", "events /api/v1/events", "admin API"},
 		{"GET", "/api/v1/demo", "demo /api/v1/demo", "peer demo"},
@@ -49,7 +50,7 @@ func TestPartsAreWhereThePathsSayAndAbsentOnesSayWhatToDo(t *testing.T) {
 			t.Errorf("%s %s without the part: %d %q, want 404 and %q", c.method, c.path, res.Code, got, c.missing)
 		}
 	}
-	for want, h := range map[string]http.Handler{`data-parts="live hls whep whip state events demo"`: all, `data-parts="live"`: New(Parts{Live: named("live")})} {
+	for want, h := range map[string]http.Handler{`data-parts="live hls whep whip open state events demo"`: all, `data-parts="live"`: New(Parts{Live: named("live")})} {
 		if got := ask(h, "GET", "http://127.0.0.1:8080/").Body.String(); !strings.Contains(got, want) {
 			t.Errorf("the page does not say %s", want)
 		}
@@ -57,7 +58,7 @@ func TestPartsAreWhereThePathsSayAndAbsentOnesSayWhatToDo(t *testing.T) {
 }
 
 func TestAnotherSitesPageCanChangeNothing(t *testing.T) {
-	h := New(Parts{Demo: named("demo"), State: named("state"), WHEP: named("whep"), WHIP: named("whip")})
+	h := New(Parts{Demo: named("demo"), State: named("state"), WHEP: named("whep"), WHIP: named("whip"), Open: named("open")})
 	const kill = "/api/v1/demo/peers/3/kill"
 	for name, c := range map[string]struct {
 		method, url string
@@ -72,7 +73,9 @@ func TestAnotherSitesPageCanChangeNothing(t *testing.T) {
 		"another site, an old browser":          {"POST", "http://127.0.0.1:8080" + kill, []string{"Origin", "https://example.org"}, 403},
 		"another site that renamed its address": {"POST", "http://example.org:8080" + kill, []string{"Origin", "http://example.org:8080", "Sec-Fetch-Site", "same-origin"}, 403},
 		"another site's player":                 {"POST", "http://127.0.0.1:8080/whep", []string{"Origin", "https://example.org", "Sec-Fetch-Site", "cross-site"}, 200},
-		"another site's camera":                 {"POST", "http://127.0.0.1:8080/whip", []string{"Origin", "https://example.org", "Sec-Fetch-Site", "cross-site"}, 403},
+		"another site's camera":                 {"POST", "http://127.0.0.1:8080/whip", []string{"Origin", "https://example.org", "Sec-Fetch-Site", "cross-site"}, 200}, // WHIP itself asks for the token
+		"another site's link":                   {"POST", "http://127.0.0.1:8080/api/v1/open", []string{"Origin", "https://example.org", "Sec-Fetch-Site", "cross-site"}, 403},
+		"another site's link, renamed":          {"POST", "http://example.org:8080/api/v1/open", []string{"Origin", "http://example.org:8080", "Sec-Fetch-Site", "same-origin"}, 403},
 		"reading under another name":            {"GET", "http://example.org:8080/api/v1/state", nil, 200},
 	} {
 		if res := ask(h, c.method, c.url, c.header...); res.Code != c.status {

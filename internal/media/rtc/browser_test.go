@@ -250,7 +250,13 @@ func TestACameraInABrowserReachesAPlayer(t *testing.T) {
 	view := testnet.Start(t, file, "viewer", append([]string{"play", link, "-o", out, "--http", "127.0.0.1:0", "--timeout", "60s"}, at...)...)
 	origin := site(t, view)
 	ctx := browser(t, page)
-	js[bool](t, ctx, `start().then(() => true)`)
+	js[bool](t, ctx, `document.getElementById('camera-go').click(), true`)
+	testnet.WaitFor(t, "the page tells the link", 20*time.Second, func() bool {
+		return js[string](t, ctx, `document.getElementById('camera-link').textContent`) != ""
+	})
+	if told := js[string](t, ctx, `document.querySelector('#camera-link code').textContent`); told != link {
+		t.Errorf("the page tells %q, the publisher %q", told, link)
+	}
 	size := func() int64 {
 		st, err := os.Stat(out)
 		if err != nil {
@@ -260,8 +266,7 @@ func TestACameraInABrowserReachesAPlayer(t *testing.T) {
 	}
 	testnet.WaitFor(t, "the camera's stream at the viewer", 30*time.Second, func() bool { return size() > 100_000 })
 	// A second encoder is told that the place is taken.
-	endpoint := strings.Replace(page, "?path=/", "", 1)
-	if res := post(t, endpoint, publisherOffer(t)); res.status != http.StatusConflict || !strings.Contains(res.text, "another encoder publishes here") {
+	if res := post(t, page+"whip", publisherOffer(t)); res.status != http.StatusConflict || !strings.Contains(res.text, "another encoder publishes here") {
 		t.Errorf("the second encoder hears %d %s", res.status, res.text)
 	}
 	// The same stream over WHEP has its sound too.
@@ -283,7 +288,10 @@ func TestACameraInABrowserReachesAPlayer(t *testing.T) {
 	if w.Time < 3 || len(w.Frames) < 40 || w.Sound.Packets < 100 {
 		t.Errorf("at %.2f s after 4, %d frames, sound %+v", w.Time, len(w.Frames), w.Sound)
 	}
-	js[bool](t, ctx, `stop(), true`)
+	if air := js[string](t, ctx, `document.getElementById('camera-note').textContent`); air != "On the air." {
+		t.Errorf("the page says %q", air)
+	}
+	js[bool](t, ctx, `document.getElementById('camera-go').click(), true`)
 	testnet.WaitFor(t, "the publisher notices the end", 10*time.Second, func() bool { return strings.Contains(pub.Log(), "nobody encodes") })
 	view.Signal(os.Interrupt)
 	if err := view.WaitEnd(t, 15*time.Second); err != nil {

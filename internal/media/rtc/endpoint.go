@@ -20,6 +20,8 @@ import (
 const (
 	sdpType      = "application/sdp"
 	fragmentType = "application/trickle-ice-sdpfrag"
+	// bodyWait bounds the time that a body may take to come.
+	bodyWait = 10 * time.Second
 	// maxCandidates bounds what a client may trickle in one session.
 	maxCandidates = 64
 )
@@ -140,6 +142,7 @@ func body(w http.ResponseWriter, r *http.Request, want string) ([]byte, error) {
 	if got, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || got != want {
 		return nil, refuse(http.StatusUnsupportedMediaType, "the body must be %s, not %q", want, r.Header.Get("Content-Type"))
 	}
+	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(bodyWait)) // not over HTTP/3
 	b, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxSDP))
 	var big *http.MaxBytesError
 	switch {

@@ -4,7 +4,6 @@ package rtc
 
 import (
 	"context"
-	"embed"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -16,9 +15,6 @@ import (
 
 	"github.com/braidway/braidway/internal/media"
 )
-
-//go:embed publish.html
-var pages embed.FS
 
 // Scheme begins inputs that Listen opens.
 const Scheme = "whip://"
@@ -32,12 +28,32 @@ type Input struct {
 	srv  *http.Server
 }
 
-// Listen opens whip://HOST:PORT[/PATH][?token=TOKEN], and serves a page at / that
-// publishes a camera. Without a token HOST must be a loopback address.
-func Listen(input string, watch *media.Watch, log *slog.Logger) (*Input, error) {
+// ListenConfig of Listen; its zero value works.
+type ListenConfig struct {
+	Watch *media.Watch
+	Log   *slog.Logger // nil: nothing is logged
+	// Site makes what the address serves of the endpoint, which answers at /whip
+	// and below; guarded: it asks for a token. nil: the endpoint is all.
+	Site func(endpoint http.Handler, guarded bool) http.Handler
+	// Link is the stream's link, which who publishes is told; empty: there is none yet.
+	Link func() string
+}
+
+// Listen opens whip://HOST:PORT[?token=TOKEN]. Without a token HOST must be a
+// loopback address.
+func Listen(input string, cfg ListenConfig) (*Input, error) {
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	if cfg.Site == nil {
+		cfg.Site = func(endpoint http.Handler, _ bool) http.Handler { return endpoint }
+	}
 	u, err := url.Parse(input)
 	if err != nil || !strings.HasPrefix(input, Scheme) || u.Port() == "" {
 		return nil, fmt.Errorf("input %s: give whip://ADDR:PORT, as whip://127.0.0.1:8081, or whip://0.0.0.0:8081?token=SECRET for encoders elsewhere", media.Redact(input))
+	}
+	if path := strings.TrimSuffix(u.Path, "/"); path != "" && path != whipPath {
+		return nil, fmt.Errorf("input %s: encoders push to %s at this address, no other path", media.Redact(input), whipPath)
 	}
 	token := u.Query().Get("token")
 	if token == "" && !loopback(u.Host) {
@@ -47,30 +63,23 @@ func Listen(input string, watch *media.Watch, log *slog.Logger) (*Input, error) 
 	if err != nil {
 		return nil, fmt.Errorf("input %s: %w; choose another address", media.Redact(input), err)
 	}
-	in := media.NewIngest(watch)
-	path := strings.TrimSuffix(u.Path, "/")
-	w := NewWHIP(in, WHIPConfig{Path: path, Token: token, Log: log})
-	mux := http.NewServeMux()
-	mux.Handle(w.path, w)
-	mux.Handle(w.path+"/", w)
-	mux.HandleFunc("GET /{$}", func(rw http.ResponseWriter, r *http.Request) {
-		rw.Header().Set("Content-Security-Policy", "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; connect-src 'self'; frame-ancestors 'none'")
-		http.ServeFileFS(rw, r, pages, "publish.html")
-	})
-	i := &Input{Ingest: in, URL: fmt.Sprintf("http://%s%s", ln.Addr(), w.path), whip: w,
-		srv: &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second, MaxHeaderBytes: 32 << 10}}
+	in := media.NewIngest(cfg.Watch)
+	w := NewWHIP(in, WHIPConfig{Token: token, Link: cfg.Link, Log: cfg.Log})
+	site := "http://" + ln.Addr().String()
+	i := &Input{Ingest: in, URL: site + whipPath, whip: w,
+		srv: &http.Server{Handler: cfg.Site(w, token != ""), ReadHeaderTimeout: 5 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 32 << 10}}
 	go func() { _ = i.srv.Serve(ln) }()
-	log.Info("waiting for an encoder over WHIP", "url", i.URL, "page", fmt.Sprintf("http://%s/?path=%s", ln.Addr(), w.path))
+	cfg.Log.Info("waiting for an encoder over WHIP", "url", i.URL, "page", site+"/")
 	return i, nil
 }
 
 // Close implements media.Source: it ends the session, and nobody can publish any more.
 func (i *Input) Close() error {
-	err := i.Ingest.Close()
+	err := errors.Join(i.Ingest.Close(), i.whip.Close())
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
-	if e := i.srv.Shutdown(ctx); e != nil {
+	if e := i.srv.Shutdown(ctx); e != nil { // somebody listens to events
 		err = errors.Join(err, i.srv.Close())
 	}
-	return errors.Join(err, i.whip.Close())
+	return err
 }

@@ -92,7 +92,7 @@ func anyOrigin(w http.ResponseWriter, origin string) {
 	h.Set("Access-Control-Allow-Origin", origin)
 	h.Set("Access-Control-Allow-Methods", "DELETE, OPTIONS, PATCH, POST")
 	h.Set("Access-Control-Allow-Headers", "Authorization, Content-Type, If-Match")
-	h.Set("Access-Control-Expose-Headers", "Accept-Patch, "+AudioHeader+", ETag, Location, Retry-After")
+	h.Set("Access-Control-Expose-Headers", "Accept-Patch, "+AudioHeader+", "+LinkHeader+", ETag, Location, Retry-After")
 	h.Set("Access-Control-Max-Age", "86400")
 }
 

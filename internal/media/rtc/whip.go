@@ -35,35 +35,40 @@ const (
 
 // WHIPConfig of NewWHIP; its zero value works.
 type WHIPConfig struct {
-	// Path of the endpoint; sessions are below it. Default "/whip".
-	Path string
 	// Token that encoders must bring (Authorization: Bearer). Without one, only
 	// who reaches us by a loopback address may publish.
 	Token string
+	// Link is the stream's link, which who publishes is told (LinkHeader); nil or
+	// empty: there is none.
+	Link func() string
 	// Log of sessions; nil: none.
 	Log *slog.Logger
 }
 
+// whipPath is the endpoint's; sessions are below it.
+const whipPath = "/whip"
+
+// LinkHeader of an answer to a publisher is the link of the stream that it feeds.
+const LinkHeader = "Braidway-Link"
+
 // WHIP is an endpoint for one publisher at a time. It is an http.Handler for
-// its path and all below.
+// /whip and all below.
 type WHIP struct {
 	endpoint
 	token string
+	link  func() string
 	in    *media.Ingest
 }
 
 // NewWHIP returns an endpoint that pushes into in.
 func NewWHIP(in *media.Ingest, cfg WHIPConfig) *WHIP {
-	if cfg.Path == "" {
-		cfg.Path = "/whip"
-	}
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
-	w := &WHIP{token: cfg.Token, in: in}
+	w := &WHIP{token: cfg.Token, link: cfg.Link, in: in}
 	// Some more than one: who comes while another publishes hears of it from the
 	// input, and a connection that was left takes a while to end.
-	w.endpoint = endpoint{path: strings.TrimSuffix(cfg.Path, "/"), most: 4, log: cfg.Log, permit: w.permit,
+	w.endpoint = endpoint{path: whipPath, most: 4, log: cfg.Log, permit: w.permit,
 		ready: func() error { return nil }, accept: w.accept, sessions: make(map[string]*session)}
 	return w
 }
@@ -162,6 +167,11 @@ func (w *WHIP) accept(s *session, o *offer, header http.Header, r *http.Request)
 	if err := push.Tracks(tracks); err != nil {
 		push.End(err.Error())
 		return "", err
+	}
+	if w.link != nil {
+		if link := w.link(); link != "" {
+			header.Set(LinkHeader, link)
+		}
 	}
 	in := newReceiver(push, s, w.log)
 	w.ending.Go(func() {

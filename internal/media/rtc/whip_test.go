@@ -5,7 +5,6 @@ package rtc
 
 import (
 	"context"
-	"log/slog"
 	"net/http"
 	"strings"
 	"testing"
@@ -23,7 +22,7 @@ import (
 // listen opens an input.
 func listen(t testing.TB, query string) *Input {
 	t.Helper()
-	in, err := Listen("whip://127.0.0.1:0"+query, nil, slog.New(slog.DiscardHandler))
+	in, err := Listen("whip://127.0.0.1:0"+query, ListenConfig{Link: func() string { return "braidway://x" }})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -33,7 +32,7 @@ func listen(t testing.TB, query string) *Input {
 
 func TestWhoMayPublish(t *testing.T) {
 	for _, bad := range []string{"whip://0.0.0.0:0", "whip://:8081", "whip://127.0.0.1", "whip://example.com:1"} {
-		if in, err := Listen(bad, nil, slog.New(slog.DiscardHandler)); err == nil {
+		if in, err := Listen(bad, ListenConfig{}); err == nil {
 			_ = in.Close()
 			t.Errorf("%s is taken", bad)
 		} else if !strings.Contains(err.Error(), "127.0.0.1") {
@@ -55,13 +54,18 @@ func TestWhoMayPublish(t *testing.T) {
 		"garbage":            {post(t, open.URL, "hello"), 400, "not SDP"},
 		"no H.264":           {post(t, open.URL, without(good, "H264")), 415, "H.264"},
 		"an offer to watch":  {post(t, open.URL, viewerOffer(t)), 400, "sendonly"},
-		"the page":           {request(t, "GET", strings.TrimSuffix(open.URL, "whip"), ""), 200, "Publish a camera"},
 		"the token":          {post(t, closed.URL, good, "Authorization", "Bearer secret", "Origin", "https://example.com"), 201, "m=video"},
 		"a page of this one": {post(t, open.URL, good, "Origin", "http://localhost:8080"), 201, "m=video"},
 	} {
 		if tc.res.status != tc.status || !strings.Contains(tc.res.text, tc.text) {
 			t.Errorf("%s: %d %s", name, tc.res.status, tc.res.text)
 		}
+	}
+	if again := post(t, closed.URL, good, "Authorization", "Bearer wrong"); again.header.Get(LinkHeader) != "" {
+		t.Error("who may not publish is told the link")
+	}
+	if _, err := Listen("whip://127.0.0.1:0/live/key", ListenConfig{}); err == nil || !strings.Contains(err.Error(), "/whip") {
+		t.Errorf("another path: %v", err)
 	}
 	if res := post(t, open.URL, good); res.status != http.StatusConflict || res.header.Get("Retry-After") == "" || !strings.Contains(res.text, "another encoder") {
 		t.Errorf("a second encoder: %d %s", res.status, res.text)

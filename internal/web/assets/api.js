@@ -10,10 +10,10 @@ export async function ask(path) {
   }
 }
 
-// act posts to path; it returns '' or what is wrong.
-export async function act(path) {
+// act posts text to path; it returns '' or what is wrong.
+export async function act(path, text = '') {
   try {
-    const res = await fetch(path, { method: 'POST' });
+    const res = await fetch(path, { method: 'POST', body: text });
     return res.ok ? '' : (await res.text()).trim();
   } catch {
     return 'the peer that serves this page does not answer';

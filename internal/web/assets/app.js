@@ -93,7 +93,11 @@ async function learnState() {
   charts.add(sample);
 }
 
-setUp(parts);
+if (parts.has('whip') && map) {
+  $('map-title').textContent = 'Who carries it';
+  $('map-lead').textContent = 'The stream is split into stripes. Each goes from here down its own tree of viewers.';
+}
+await setUp(parts);
 if (player) {
   player.choose('auto');
   $('modes').addEventListener('change', (e) => player.choose(e.target.value));
