@@ -11,6 +11,7 @@ import (
 	"time"
 	"unsafe"
 
+	"github.com/braidway/braidway/internal/adversary"
 	"github.com/braidway/braidway/overlay"
 )
 
@@ -156,15 +157,15 @@ func TestEachDefenceMatters(t *testing.T) {
 		// Beside each: the sum over its seeds, with and without.
 	}{
 		// 0 and 29,000 objects; the first must be 0.
-		{"objects are verified", Pollute, 0.1, 3, undoing{blind: true}, taken, 1},
+		{"objects are verified", adversary.Pollute, 0.1, 3, undoing{blind: true}, taken, 1},
 		// 0.0025 and 0.126 of the stream.
-		{"a parent stands where its objects end", Withhold, 0.1, 3, undoing{after: believe}, lost, 4},
+		{"a parent stands where its objects end", adversary.Withhold, 0.1, 3, undoing{after: believe}, lost, 4},
 		// 11.7 and 14.3 times, each.
-		{"what a parent failed in is remembered", Withhold, 0.2, 8, undoing{before: forget("record")}, asked, 1.1},
+		{"what a parent failed in is remembered", adversary.Withhold, 0.2, 8, undoing{before: forget("record")}, asked, 1.1},
 		// 0.7 and 5.3 objects, each; 2.7 and 4.9 with another core: it hangs on when honest peers are served.
-		{"messages and pulls are bounded", PullFlood, 0.1, 1, undoing{before: forget("allowance")}, served, 1.4},
+		{"messages and pulls are bounded", adversary.PullFlood, 0.1, 1, undoing{before: forget("allowance")}, served, 1.4},
 		// 7.8 and 15.3 times, each.
-		{"who says it has room and has not is asked after others", FreeRide, 0.2, 3, undoing{before: forget("hollow")}, asked, 1.2},
+		{"who says it has room and has not is asked after others", adversary.FreeRide, 0.2, 3, undoing{before: forget("hollow")}, asked, 1.2},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			seeds, worse := c.seeds, c.worse

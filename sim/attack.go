@@ -1,36 +1,22 @@
 package sim
 
-// This file answers: who attacks, with what, and what came of it?
+// This file answers: who attacks, with what, and what came of it? What attackers
+// do is in internal/adversary.
 
 import (
+	"math/rand/v2"
 	"slices"
 	"time"
 
+	"github.com/braidway/braidway/internal/adversary"
 	"github.com/braidway/braidway/measure"
 	"github.com/braidway/braidway/overlay"
 )
 
-// What attackers do; hostile.go does it.
 const (
-	Pollute    = "pollute"        // sends objects that do not verify
-	Withhold   = "withhold"       // says that it sends, and does not: all objects, or every other one
-	Delay      = "delay"          // sends everything as late as is not noticed
-	LiePath    = "lie-about-path" // says that it is next to the publisher and has room, and lets everybody in
-	FakeUrgent = "fake-urgent"    // takes places as an orphan with a great uplink, and reports the living dead
-	PullFlood  = "pull-flood"     // asks everybody for everything, all the time
-	Eclipse    = "eclipse"        // fills views with its like; then all of them stop sending at once
-	FreeRide   = "free-ride"      // says that it has room, and refuses everybody
-	SybilDHT   = "sybil-dht"      // as free-ride, and owns most of what the DHT answers
-	AllAttacks = "all"            // each attacker does one of them, in turn
+	// AllAttacks is for each attacker doing one of them, in turn, NoAttack for none.
+	AllAttacks = "all"
 	NoAttack   = "none"
-)
-
-// Attacks returns what a single attacker can do.
-func Attacks() []string {
-	return []string{Pollute, Withhold, Delay, LiePath, FakeUrgent, PullFlood, Eclipse, FreeRide, SybilDHT}
-}
-
-const (
 	// strikeAfter is when, after the beginning of the measures, the attackers of
 	// an eclipse stop sending.
 	strikeAfter = 5 * time.Second
@@ -57,8 +43,21 @@ func (e *engine) vile() string {
 	if e.set.Attack != AllAttacks {
 		return e.set.Attack
 	}
-	all := Attacks()
+	all := adversary.Attacks()
 	return all[len(e.foes)%len(all)]
+}
+
+// newFoe puts an attacker around the core of p.
+func (e *engine) newFoe(c *overlay.Peer, p *peer, rng *rand.Rand) *adversary.Core {
+	return adversary.New(c, adversary.Config{Attack: p.attack, Number: len(e.foes), Self: p.id, Stripes: e.set.Stripes, Objects: e.set.Objects,
+		Rand: rng, Now: time.Duration(e.now), Strike: time.Duration(e.begin) + strikeAfter,
+		Likes: func() []overlay.PeerID { return e.foes },
+		Prey: func() overlay.PeerID {
+			if p := &e.peers[rng.IntN(len(e.peers))]; p.foe == nil {
+				return p.id
+			}
+			return 0
+		}})
 }
 
 // arm makes an attacker's place of a viewer's: it can be reached from
@@ -67,9 +66,9 @@ func (s *Settings) arm(p *profile) {
 	p.nat, p.free = natOpen, false
 	p.up = s.most() / (1 - s.Headroom)
 	switch p.slots = s.slotsFor(p.up); p.attack {
-	case LiePath:
-		p.slots = claimed
-	case FakeUrgent, FreeRide, SybilDHT:
+	case adversary.LiePath:
+		p.slots = adversary.Claimed
+	case adversary.FakeUrgent, adversary.FreeRide, adversary.SybilDHT:
 		p.slots = 0
 	}
 }
@@ -80,14 +79,11 @@ func (e *engine) subnetOf(p *peer) uint32 {
 	if e.set.Attack == NoAttack {
 		return 0
 	}
-	if p.foe != nil && (p.foe.attack == Eclipse || p.foe.attack == SybilDHT) {
-		return 1 + p.foe.number/sybilsASubnet
+	if p.foe != nil && (p.foe.Attack == adversary.Eclipse || p.foe.Attack == adversary.SybilDHT) {
+		return 1 + uint32(p.foe.Number)/sybilsASubnet
 	}
 	return 1<<20 + p.index
 }
-
-// strike is when the attackers of an eclipse stop sending.
-func (e *engine) strikeTime() time.Duration { return time.Duration(e.begin) + strikeAfter }
 
 // captured says whether the DHT answers with Sybils.
 func (e *engine) captured() bool { return len(e.sybils) > 0 }
@@ -151,7 +147,7 @@ func (s *shard) soil(p *peer, seq uint64) {
 // spoils says whether what p sends as object seq does not verify.
 func (s *shard) spoils(p *peer, seq uint64) bool {
 	if p.foe != nil {
-		return p.foe.attack == Pollute
+		return p.foe.Attack == adversary.Pollute
 	}
 	if p.tainted[seq] {
 		s.toll.forwarded++
@@ -180,7 +176,9 @@ func (e *engine) hostility(r *Result) *measure.Hostility {
 }
 
 // attackWords is for the settings: what can be said.
-func attackWords() []string { return append(append([]string{NoAttack}, Attacks()...), AllAttacks) }
+func attackWords() []string {
+	return append(append([]string{NoAttack}, adversary.Attacks()...), AllAttacks)
+}
 
 // hostile makes the scenario of one attack.
 func hostile(name, attack, question string) Scenario {
@@ -194,18 +192,18 @@ func hostile(name, attack, question string) Scenario {
 // hostileScenarios are one for each attack, and all at once.
 func hostileScenarios() []Scenario {
 	questions := map[string]string{
-		Pollute:    "A tenth of the peers send objects that do not verify: does anybody play or pass them on?",
-		Withhold:   "A tenth say that they send, and send nothing, or every other object: who notices?",
-		Delay:      "A tenth send everything as late as is not noticed: who is still in time?",
-		LiePath:    "A tenth say that they are next to the publisher and have room for everybody: who believes it?",
-		FakeUrgent: "A tenth take places as urgent orphans with a great uplink, and report the living dead",
-		PullFlood:  "A tenth ask everybody for everything, all the time: who pays?",
-		Eclipse:    "A tenth fill views with their like, and then stop sending at once: who finds the others?",
-		FreeRide:   "A tenth say that they have room, and refuse everybody",
-		SybilDHT:   "A tenth are nine in ten answers of the DHT, and refuse everybody",
+		adversary.Pollute:    "A tenth of the peers send objects that do not verify: does anybody play or pass them on?",
+		adversary.Withhold:   "A tenth say that they send, and send nothing, or every other object: who notices?",
+		adversary.Delay:      "A tenth send everything as late as is not noticed: who is still in time?",
+		adversary.LiePath:    "A tenth say that they are next to the publisher and have room for everybody: who believes it?",
+		adversary.FakeUrgent: "A tenth take places as urgent orphans with a great uplink, and report the living dead",
+		adversary.PullFlood:  "A tenth ask everybody for everything, all the time: who pays?",
+		adversary.Eclipse:    "A tenth fill views with their like, and then stop sending at once: who finds the others?",
+		adversary.FreeRide:   "A tenth say that they have room, and refuse everybody",
+		adversary.SybilDHT:   "A tenth are nine in ten answers of the DHT, and refuse everybody",
 	}
 	var all []Scenario
-	for _, a := range Attacks() {
+	for _, a := range adversary.Attacks() {
 		all = append(all, hostile(a, a, questions[a]))
 	}
 	return append(all, hostile("hostile", AllAttacks, "A tenth of the peers attack, in nine ways at once"))

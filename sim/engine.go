@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/braidway/braidway/failover"
+	"github.com/braidway/braidway/internal/adversary"
 	"github.com/braidway/braidway/overlay"
 )
 
@@ -293,9 +294,9 @@ func (e *engine) add(pr profile, number uint64) uint32 {
 func (e *engine) newCore(p *peer, number uint64, rng *rand.Rand) core {
 	c := e.coreOf(p, number, rng)
 	if o, ok := c.(*overlay.Peer); ok && p.attack != "" {
-		p.foe = e.newFoe(o, p, p.attack, rand.New(rand.NewPCG(mix(e.seed^uint64(p.index)), 6)))
+		p.foe = e.newFoe(o, p, rand.New(rand.NewPCG(mix(e.seed^uint64(p.index)), 6)))
 		e.foes = append(e.foes, p.id)
-		if p.attack == SybilDHT {
+		if p.attack == adversary.SybilDHT {
 			e.sybils = append(e.sybils, p.index)
 		}
 		return p.foe

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/braidway/braidway/internal/adversary"
 	"github.com/braidway/braidway/overlay"
 )
 
@@ -57,7 +58,7 @@ func (e *engine) children(p *peer) int {
 	switch c := p.core.(type) {
 	case *overlay.Peer:
 		return c.Used()
-	case *foe:
+	case *adversary.Core:
 		return c.Used()
 	case shaped:
 		n := 0

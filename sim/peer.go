@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/braidway/braidway/failover"
+	"github.com/braidway/braidway/internal/adversary"
 	"github.com/braidway/braidway/overlay"
 )
 
@@ -51,7 +52,7 @@ type peer struct {
 	given        int                  // slots that the core was last told
 	felt         bool                 // a look at the uplink is planned
 	suspected    [][]overlay.PeerID   // by stripe: the path when its parent became suspect
-	foe          *foe                 // its core, if it attacks
+	foe          *adversary.Core      // its core, if it attacks
 	tainted      map[uint64]bool      // what it has of objects that do not verify
 	profile
 }

@@ -48,8 +48,13 @@ func report(r row) {
 
 func TestMain(m *testing.M) {
 	code := m.Run()
-	if file, err := binary(); err == nil {
-		_ = os.RemoveAll(filepath.Dir(file))
+	remove := func(built func() (string, error)) {
+		if file, err := built(); err == nil {
+			_ = os.RemoveAll(filepath.Dir(file))
+		}
+	}
+	if remove(binary); hostileBuilt {
+		remove(hostile)
 	}
 	if len(table.rows) > 0 {
 		w := tabwriter.NewWriter(os.Stdout, 2, 8, 2, ' ', 0)

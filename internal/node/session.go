@@ -67,6 +67,15 @@ type Observer interface {
 	Traced(now time.Duration, t overlay.Trace, a *overlay.Action)
 }
 
+// Core is what decides for a session: an *overlay.Peer.
+type Core interface {
+	Step(now time.Duration, ev overlay.Event, out []overlay.Action) []overlay.Action
+	Deadline() time.Duration
+	Used() int
+	Snapshot() overlay.Snapshot
+	Standings() []overlay.Standing
+}
+
 // item is one thing for the loop to handle.
 type item struct {
 	ev   overlay.Event
@@ -106,7 +115,7 @@ type Session struct {
 	summary func() string
 
 	// Owned by the loop.
-	core    *overlay.Peer
+	core    Core
 	window  *stream.Window
 	out     []overlay.Action
 	dirty   []*sender
@@ -133,6 +142,8 @@ type SessionConfig struct {
 	Token string
 	// Superseded, if set, is told of records of a higher epoch than was known. It must not block.
 	Superseded func(stream.Record)
+	// Around puts something around the core; nil: nothing. Tests make hostile peers of it.
+	Around func(core *overlay.Peer, self overlay.PeerID) Core
 
 	private *privacy
 }
@@ -280,7 +291,10 @@ func (s *Session) begin(rec stream.Record) error {
 	if s.verifier, err = stream.NewVerifier(rec.PublicKey, s.id); err != nil {
 		return err
 	}
-	s.core, s.window = core, stream.NewWindow(windowBytes, s.node.cfg.Window)
+	if s.core = core; s.cfg.Around != nil {
+		s.core = s.cfg.Around(core, s.self)
+	}
+	s.window = stream.NewWindow(windowBytes, s.node.cfg.Window)
 	s.window.Reset(rec.Epoch)
 	close(s.isUp)
 	s.wg.Add(1)

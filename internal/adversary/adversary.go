@@ -1,8 +1,13 @@
-package sim
+// Package adversary is an attacker: the shipped core behind a wrapper that changes
+// what it hears, says and sends; beside that it is a peer like the others, with
+// their lines and handshakes. The simulator's attackers are made of it, and those
+// that tests run as real processes. docs/adversaries.md tells what each is worth.
+//
+// What is not the core's is left to whoever drives it: an attacker that pollutes
+// spoils the bytes of its objects there.
+package adversary
 
-// This file answers: what does an attacker do? It is the shipped core behind a
-// wrapper that changes what it hears, says and sends; beside that it is a peer
-// like the others, with their lines and handshakes.
+// This file answers: what does an attacker do?
 
 import (
 	"math/rand/v2"
@@ -12,28 +17,59 @@ import (
 	"github.com/braidway/braidway/overlay"
 )
 
+// What attackers do.
+const (
+	Pollute    = "pollute"        // sends objects that do not verify
+	Withhold   = "withhold"       // says that it sends, and does not: all objects, or every other one
+	Delay      = "delay"          // sends everything as late as is not noticed
+	LiePath    = "lie-about-path" // says that it is next to the publisher and has room, and lets everybody in
+	FakeUrgent = "fake-urgent"    // takes places as an orphan with a great uplink, and reports the living dead
+	PullFlood  = "pull-flood"     // asks everybody for everything, all the time
+	Eclipse    = "eclipse"        // fills views with its like; then all of them stop sending at once
+	FreeRide   = "free-ride"      // says that it has room, and refuses everybody
+	SybilDHT   = "sybil-dht"      // as free-ride, and owns most of what the DHT answers
+)
+
+// Attacks returns all of them.
+func Attacks() []string {
+	return []string{Pollute, Withhold, Delay, LiePath, FakeUrgent, PullFlood, Eclipse, FreeRide, SybilDHT}
+}
+
 const (
 	// floodEvery is the pace of one who floods, on each of its connections.
 	floodEvery = 50 * time.Millisecond
 	// crawlEvery is the pace at which attackers dial honest peers.
 	crawlEvery = 250 * time.Millisecond
-	// claimed are the slots that a liar says it has.
-	claimed = 255
-	// known bounds what an attacker notes of others.
+	// Claimed are the slots that a liar says it has.
+	Claimed = 255
+	// noted bounds what an attacker keeps of what it hears of others.
 	noted = 64
 )
 
-// foe is an attacker's core.
-type foe struct {
+// Config says who attacks, and what it knows of the world.
+type Config struct {
+	Attack  string // one of Attacks
+	Number  int    // among the attackers
+	Self    overlay.PeerID
+	Stripes int
+	Objects float64 // of the stream in a second
+	Rand    *rand.Rand
+	Now     time.Duration
+	// Strike is when an eclipse stops sending; by it, views are to be full.
+	Strike time.Duration
+	// Likes are all attackers; nil: it knows of none.
+	Likes func() []overlay.PeerID
+	// Prey is somebody to dial, 0: nobody; nil: who was heard of.
+	Prey func() overlay.PeerID
+}
+
+// Core is an attacker's core.
+type Core struct {
 	*overlay.Peer
-	e      *engine
-	attack string
-	number uint32 // among the attackers
-	self   overlay.PeerID
-	rng    *rand.Rand
-	raw    []overlay.Action
-	next   time.Duration // when it acts by itself
-	ticks  int
+	Config
+	raw   []overlay.Action
+	next  time.Duration // when it acts by itself
+	ticks int
 
 	nbrs  []overlay.PeerID // in the order of connection
 	kin   []kinship
@@ -55,18 +91,31 @@ type tardy struct {
 	a  overlay.Action
 }
 
-func (e *engine) newFoe(c *overlay.Peer, p *peer, attack string, rng *rand.Rand) *foe {
-	return &foe{Peer: c, e: e, attack: attack, number: uint32(len(e.foes)), self: p.id, rng: rng, next: time.Duration(e.now) + crawlEvery, sent: make([]uint64, e.set.Stripes)}
+// New puts an attacker around a core.
+func New(c *overlay.Peer, cfg Config) *Core {
+	f := &Core{Peer: c, Config: cfg, next: cfg.Now + crawlEvery, sent: make([]uint64, cfg.Stripes)}
+	if f.Prey == nil {
+		f.Prey = f.heardOf
+	}
+	return f
+}
+
+// heardOf is somebody who was named to it.
+func (f *Core) heardOf() overlay.PeerID {
+	if len(f.kin) == 0 {
+		return 0
+	}
+	return f.kin[f.Rand.IntN(len(f.kin))].child
 }
 
 // delay is how late everything may be that is not noticed: a parent that
 // stands still for six objects of each stripe is looked at.
-func (f *foe) delay() time.Duration {
-	return time.Duration(float64(6*f.e.set.Stripes)/f.e.set.Objects*float64(time.Second)) - 20*time.Millisecond
+func (f *Core) delay() time.Duration {
+	return time.Duration(float64(6*f.Stripes)/f.Objects*float64(time.Second)) - 20*time.Millisecond
 }
 
 // Deadline is the core's, or the attacker's own.
-func (f *foe) Deadline() time.Duration {
+func (f *Core) Deadline() time.Duration {
 	d := min(f.Peer.Deadline(), f.next)
 	if len(f.late) > 0 {
 		d = min(d, f.late[0].at)
@@ -75,7 +124,7 @@ func (f *foe) Deadline() time.Duration {
 }
 
 // Step lets the core decide, and then does otherwise.
-func (f *foe) Step(now time.Duration, ev overlay.Event, out []overlay.Action) []overlay.Action {
+func (f *Core) Step(now time.Duration, ev overlay.Event, out []overlay.Action) []overlay.Action {
 	for len(f.late) > 0 && f.late[0].at <= now {
 		a := f.late[0].a
 		f.late = f.late[1:]
@@ -96,7 +145,7 @@ func (f *foe) Step(now time.Duration, ev overlay.Event, out []overlay.Action) []
 }
 
 // hears notes what comes; true: the core does not hear of it.
-func (f *foe) hears(ev *overlay.Event) bool {
+func (f *Core) hears(ev *overlay.Event) bool {
 	switch ev.Kind {
 	case overlay.EvConnected:
 		if !slices.Contains(f.nbrs, ev.Peer) {
@@ -105,11 +154,11 @@ func (f *foe) hears(ev *overlay.Event) bool {
 	case overlay.EvDisconnected:
 		f.nbrs = slices.DeleteFunc(f.nbrs, func(id overlay.PeerID) bool { return id == ev.Peer })
 	case overlay.EvSlots:
-		return f.attack == LiePath // it lets everybody in
+		return f.Attack == LiePath // it lets everybody in
 	case overlay.EvMessage:
 		switch m := ev.Msg.(type) {
 		case overlay.GoAway:
-			return f.attack == FakeUrgent || f.attack == FreeRide || f.attack == SybilDHT // a place is a place
+			return f.Attack == FakeUrgent || f.Attack == FreeRide || f.Attack == SybilDHT // a place is a place
 		case overlay.Kin:
 			for _, id := range m.Siblings {
 				f.notes(ev.Peer, id, m.Stripe)
@@ -123,9 +172,9 @@ func (f *foe) hears(ev *overlay.Event) bool {
 	return false
 }
 
-func (f *foe) notes(parent, child overlay.PeerID, stripe uint8) {
+func (f *Core) notes(parent, child overlay.PeerID, stripe uint8) {
 	k := kinship{parent, child, stripe}
-	if slices.Contains(f.kin, k) || child == f.self {
+	if slices.Contains(f.kin, k) || child == f.Self {
 		return
 	}
 	if f.kin = append(f.kin, k); len(f.kin) > noted {
@@ -134,19 +183,19 @@ func (f *foe) notes(parent, child overlay.PeerID, stripe uint8) {
 }
 
 // does changes one action of the core.
-func (f *foe) does(now time.Duration, a overlay.Action, out []overlay.Action) []overlay.Action {
+func (f *Core) does(now time.Duration, a overlay.Action, out []overlay.Action) []overlay.Action {
 	switch a.Kind {
 	case overlay.ActDeliver:
 		f.epoch, f.edge = a.Epoch, max(f.edge, a.Seq+1)
 	case overlay.ActSend:
 		a.Msg = f.says(a.Msg)
 	case overlay.ActDisconnect: // whom it attacks it keeps
-		if f.attack == PullFlood || f.attack == Eclipse || f.attack == FakeUrgent {
+		if f.Attack == PullFlood || f.Attack == Eclipse || f.Attack == FakeUrgent {
 			return out
 		}
 	case overlay.ActForward, overlay.ActServe:
 		switch {
-		case f.attack == Delay:
+		case f.Attack == Delay:
 			f.late = append(f.late, tardy{now + f.delay(), a})
 			return append(out, overlay.Action{Kind: overlay.ActBeacon, Peer: a.Peer, Stripe: a.Stripe, Epoch: a.Epoch, Seq: f.sent[a.Stripe]})
 		case f.withholds(now, a.Seq) && a.Kind == overlay.ActServe:
@@ -155,7 +204,7 @@ func (f *foe) does(now time.Duration, a overlay.Action, out []overlay.Action) []
 			return append(out, overlay.Action{Kind: overlay.ActBeacon, Peer: a.Peer, Stripe: a.Stripe, Epoch: a.Epoch, Seq: a.Seq + 1})
 		}
 	case overlay.ActBeacon:
-		if f.attack == Delay {
+		if f.Attack == Delay {
 			a.Seq = min(a.Seq, f.sent[a.Stripe])
 		}
 	}
@@ -163,52 +212,52 @@ func (f *foe) does(now time.Duration, a overlay.Action, out []overlay.Action) []
 }
 
 // withholds says whether object seq is not sent though it is said to be.
-func (f *foe) withholds(now time.Duration, seq uint64) bool {
-	switch f.attack {
+func (f *Core) withholds(now time.Duration, seq uint64) bool {
+	switch f.Attack {
 	case Withhold:
-		return f.number%2 == 0 || seq/uint64(f.e.set.Stripes)%2 == 0
+		return f.Number%2 == 0 || seq/uint64(f.Stripes)%2 == 0
 	case Eclipse:
-		return now >= f.e.strikeTime()
+		return now >= f.Strike
 	}
 	return false
 }
 
 // says changes one message. What the core keeps is not written to.
-func (f *foe) says(m overlay.Message) overlay.Message {
+func (f *Core) says(m overlay.Message) overlay.Message {
 	switch m := m.(type) {
 	case overlay.Hello:
 		if f.covets() {
-			m.Slots = claimed
+			m.Slots = Claimed
 		}
 		return m
 	case overlay.Status:
 		switch {
-		case f.attack == LiePath:
-			m.Free, m.Stripes = claimed, slices.Clone(m.Stripes)
+		case f.Attack == LiePath:
+			m.Free, m.Stripes = Claimed, slices.Clone(m.Stripes)
 			for i := range m.Stripes {
 				if st := &m.Stripes[i]; st.Depth > 0 {
 					st.Depth, st.Path, st.Fed = 2, f.short(st.Path), true
 				}
 			}
 		case f.covets():
-			m.Free = claimed / 8
+			m.Free = Claimed / 8
 		}
 		return m
 	case overlay.Accept:
-		if f.attack == LiePath {
+		if f.Attack == LiePath {
 			m.Path = f.short(m.Path)
 		}
 		return m
 	case overlay.Path:
-		if f.attack == LiePath {
+		if f.Attack == LiePath {
 			m.Path = f.short(m.Path)
 		}
 		return m
 	case overlay.Subscribe:
-		if f.attack == FakeUrgent {
+		if f.Attack == FakeUrgent {
 			m.Urgent = true
 			if len(f.kin) > 0 {
-				m.Lost = f.kin[f.rng.IntN(len(f.kin))].child
+				m.Lost = f.kin[f.Rand.IntN(len(f.kin))].child
 			}
 		}
 		return m
@@ -229,27 +278,30 @@ func (f *foe) says(m overlay.Message) overlay.Message {
 }
 
 // covets says whether it claims slots that it does not have.
-func (f *foe) covets() bool {
-	return f.attack == FakeUrgent || f.attack == FreeRide || f.attack == SybilDHT
+func (f *Core) covets() bool {
+	return f.Attack == FakeUrgent || f.Attack == FreeRide || f.Attack == SybilDHT
 }
 
 // short is the path that a liar claims: the publisher and itself.
-func (f *foe) short(path []overlay.PeerID) []overlay.PeerID {
+func (f *Core) short(path []overlay.PeerID) []overlay.PeerID {
 	if len(path) < 2 {
 		return path
 	}
-	return []overlay.PeerID{path[0], f.self}
+	return []overlay.PeerID{path[0], f.Self}
 }
 
 // named are the peers that are told to others: its like, where views are its aim.
-func (f *foe) named(ids []overlay.PeerID, most int) []overlay.PeerID {
-	if f.attack != Eclipse && f.attack != SybilDHT {
+func (f *Core) named(ids []overlay.PeerID, most int) []overlay.PeerID {
+	if f.Attack != Eclipse && f.Attack != SybilDHT {
 		return ids
 	}
-	all := f.e.foes
+	if f.Likes == nil {
+		return ids
+	}
+	all := f.Likes()
 	var like []overlay.PeerID
 	for range min(most, len(all)) {
-		if id := all[f.rng.IntN(len(all))]; id != f.self && !slices.Contains(like, id) {
+		if id := all[f.Rand.IntN(len(all))]; id != f.Self && !slices.Contains(like, id) {
 			like = append(like, id)
 		}
 	}
@@ -257,10 +309,10 @@ func (f *foe) named(ids []overlay.PeerID, most int) []overlay.PeerID {
 }
 
 // acts is what it does by itself.
-func (f *foe) acts(now time.Duration, out []overlay.Action) []overlay.Action {
+func (f *Core) acts(now time.Duration, out []overlay.Action) []overlay.Action {
 	f.ticks++
 	f.next = now + crawlEvery
-	switch f.attack {
+	switch f.Attack {
 	case PullFlood:
 		f.next = now + floodEvery
 		for _, id := range f.nbrs {
@@ -271,7 +323,7 @@ func (f *foe) acts(now time.Duration, out []overlay.Action) []overlay.Action {
 		}
 	case FakeUrgent:
 		for range min(len(f.kin), 4) {
-			k := f.kin[f.rng.IntN(len(f.kin))]
+			k := f.kin[f.Rand.IntN(len(f.kin))]
 			out = send(out, k.parent, overlay.Subscribe{Stripe: k.stripe, Urgent: true, Epoch: f.epoch, From: f.edge, Lost: k.child})
 		}
 		out = f.crawls(out)
@@ -290,9 +342,9 @@ func (f *foe) acts(now time.Duration, out []overlay.Action) []overlay.Action {
 }
 
 // floods asks one neighbour for everything.
-func (f *foe) floods(id overlay.PeerID, out []overlay.Action) []overlay.Action {
-	k := uint64(f.e.set.Stripes)
-	stripe := uint64(f.rng.IntN(int(k)))
+func (f *Core) floods(id overlay.PeerID, out []overlay.Action) []overlay.Action {
+	k := uint64(f.Stripes)
+	stripe := uint64(f.Rand.IntN(int(k)))
 	first := f.edge - min(f.edge, 32*k)
 	out = send(out, id, overlay.Pull{Epoch: f.epoch, First: first + (stripe+k-first%k)%k, Bits: 1<<32 - 1})
 	switch f.ticks % 4 {
@@ -309,12 +361,12 @@ func (f *foe) floods(id overlay.PeerID, out []overlay.Action) []overlay.Action {
 }
 
 // crawls dials somebody.
-func (f *foe) crawls(out []overlay.Action) []overlay.Action {
-	p := &f.e.peers[f.rng.IntN(len(f.e.peers))]
-	if p.foe != nil || slices.Contains(f.nbrs, p.id) {
+func (f *Core) crawls(out []overlay.Action) []overlay.Action {
+	id := f.Prey()
+	if id == 0 || slices.Contains(f.nbrs, id) {
 		return out
 	}
-	return append(out, overlay.Action{Kind: overlay.ActConnect, Peer: p.id})
+	return append(out, overlay.Action{Kind: overlay.ActConnect, Peer: id})
 }
 
 func send(out []overlay.Action, to overlay.PeerID, m overlay.Message) []overlay.Action {

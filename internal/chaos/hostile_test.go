@@ -1,0 +1,77 @@
+package chaos
+
+// Hostile peers: attackers that are real processes, among honest ones.
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/braidway/braidway/internal/adversary"
+	"github.com/braidway/braidway/internal/testnet"
+)
+
+// hostile is the attackers' program.
+var hostile, hostileBuilt = testnet.Build("../adversary/hostilepeer"), false
+
+// attack starts an attacker, which is in the stream before honest viewers come.
+func (s *swarm) attack(what string, number int) *testnet.Process {
+	s.t.Helper()
+	file, err := hostile()
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	honest := s.file
+	s.file, hostileBuilt = file, true
+	defer func() { s.file = honest }()
+	p := s.start(fmt.Sprintf("%s %d", what, number), "--attack", what, "--number", fmt.Sprint(number), "--link", s.link)
+	s.judge.follow(p)
+	s.judge.faulty(p, time.Hour) // whoever leaves it does well
+	testnet.WaitFor(s.t, p.Name+" takes the stream", 20*time.Second, func() bool {
+		st, ok := p.Stream()
+		return ok && st.Started
+	})
+	return p
+}
+
+// TestHonestViewersLoseNothingToAttackers: the first six attacks of the simulator
+// by real processes, a fifth of the peers, and all of them at once. Everybody else
+// writes every byte.
+func TestHonestViewersLoseNothingToAttackers(t *testing.T) {
+	kinds := []string{adversary.Pollute, adversary.Withhold, adversary.Delay, adversary.LiePath, adversary.FakeUrgent, adversary.PullFlood}
+	cases, length := [][]string{kinds}, 10*time.Second
+	if full {
+		length = 20 * time.Second
+		for _, k := range kinds {
+			cases = append(cases, []string{k, k})
+		}
+	}
+	const viewers = 8
+	for _, attacks := range cases {
+		name := strings.Join(slices.Compact(slices.Clone(attacks)), ", ")
+		t.Run(name, func(t *testing.T) {
+			s := newSwarm(t, nil)
+			s.publish(length, "--max-children", "4")
+			for n, a := range attacks {
+				s.attack(a, n)
+			}
+			for range viewers {
+				s.view(2*time.Second, "--upload-limit", "4Mbps")
+			}
+			s.started()
+			s.wait(60 * time.Second)
+			rejected := 0
+			for _, v := range s.viewers {
+				if r, ok := testnet.Report(v.out + ".json"); ok && r.Rejected != nil {
+					rejected += *r.Rejected
+				}
+			}
+			s.cost(row{failure: "hostile", done: name, times: len(attacks), note: fmt.Sprintf("%d viewers, buffer 2 s; %d objects refused", viewers, rejected)}, true)
+			if slices.Contains(attacks, adversary.Pollute) && rejected == 0 {
+				t.Error("nobody met a polluted object")
+			}
+		})
+	}
+}
