@@ -100,7 +100,7 @@ func TestLinesFail(t *testing.T) {
 		short bool
 	}{
 		{"line cut", testnet.Fault{CutIn: true, CutOut: true}, true},
-		{"line dead on the way out", testnet.Fault{CutOut: true}, true},
+		{"line dead on the way out", testnet.Fault{CutOut: true}, false},
 		{"line dead on the way in", testnet.Fault{CutIn: true}, false},
 		{"line 150 ms slower", testnet.Fault{Delay: 150 * time.Millisecond}, false},
 		{"line loses 5 % each way", testnet.Fault{Loss: 0.05}, false},

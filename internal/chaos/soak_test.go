@@ -50,7 +50,7 @@ func usageOf(t *testing.T, p *testnet.Process) (u usage) {
 // TestSoak: by default 40 peers and 10 minutes with BRAIDWAY_SOAK=10m, few and
 // half a minute in the short form.
 func TestSoak(t *testing.T) {
-	peers, length := 8, 30*time.Second
+	peers, length := 8, 22*time.Second
 	if d := os.Getenv("BRAIDWAY_SOAK"); d != "" {
 		var err error
 		if length, err = time.ParseDuration(d); err != nil || length < time.Minute {
