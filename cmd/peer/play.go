@@ -78,6 +78,9 @@ somebody at this machine to paste one on its page.`,
 					return nil
 				}
 			}
+			if link.Private != nil && out.beyondLoopback() {
+				set.logger().Warn("the stream is private, and --http gives it to everyone who reaches its address", "addr", out.http)
+			}
 			player := node.NewPlayer(sink, buffer)
 			r, err := set.open(cmd, hidden.tune)
 			if err != nil {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"os"
 	"time"
 
@@ -66,6 +67,13 @@ func (o *outputs) check(from origins) error {
 		return usagef("%s needs --http", from.where("tls-cert"))
 	}
 	return nil
+}
+
+// beyondLoopback says whether players on other machines reach --http.
+func (o *outputs) beyondLoopback() bool {
+	host, _, err := net.SplitHostPort(o.http)
+	ip := net.ParseIP(host)
+	return err == nil && host != "localhost" && (ip == nil || !ip.IsLoopback())
 }
 
 // open opens them all; end closes them, also when open failed.

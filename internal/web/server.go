@@ -17,8 +17,8 @@ type Parts struct {
 	WHEP   http.Handler // /whep and below
 	WHIP   http.Handler // /whip and below
 	Open   http.Handler // /api/v1/open; see Open
-	State  http.Handler // GET /api/v1/state
-	Events http.Handler // GET /api/v1/events
+	State  http.Handler // GET /api/v1/state; for this machine alone, but in a demo
+	Events http.Handler // GET /api/v1/events; likewise
 	Demo   http.Handler // GET /api/v1/demo, POST /api/v1/demo/…
 }
 
@@ -53,19 +53,31 @@ func New(parts Parts) http.Handler {
 		}
 	}
 	mux := http.NewServeMux()
-	var there []string
+	var there, elsewhere []string // parts, for this machine and for others
 	for _, p := range parts.list() {
 		h := p.handler
 		if h == nil {
 			h = absent(p.absent)
 		} else {
 			there = append(there, p.name)
+			if parts.Demo == nil && (p.name == "state" || p.name == "events") {
+				h = here(h)
+			} else {
+				elsewhere = append(elsewhere, p.name)
+			}
 		}
 		for _, pattern := range p.paths {
 			mux.Handle(pattern, h)
 		}
 	}
-	page := newPage(there)
+	ours, theirs := newPage(there), newPage(elsewhere)
+	page := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if loopback(r) {
+			ours.ServeHTTP(w, r)
+		} else {
+			theirs.ServeHTTP(w, r)
+		}
+	})
 	mux.Handle("GET /{$}", page)
 	mux.Handle("GET /assets/", page)
 	mux.Handle("/", absent("there is no such page here; the stream is at /"))
@@ -107,6 +119,17 @@ func local(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Method != http.MethodGet && r.Method != http.MethodHead && rebound(r) {
 			http.Error(w, "this server is not called "+r.Host+": use its address, or localhost", http.StatusForbidden)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// here refuses who is not at this machine: who else watches is nobody's affair.
+func here(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !loopback(r) {
+			http.Error(w, "what this peer knows of others it tells here to its own machine alone; its admin API tells who has the token", http.StatusForbidden)
 			return
 		}
 		next.ServeHTTP(w, r)

@@ -57,6 +57,38 @@ func TestPartsAreWhereThePathsSayAndAbsentOnesSayWhatToDo(t *testing.T) {
 	}
 }
 
+func TestWhatAPeerKnowsOfOthersStaysOnItsMachine(t *testing.T) {
+	live, state, events, demo := named("live"), named("state"), named("events"), named("demo")
+	from := func(h http.Handler, addr, path string) *httptest.ResponseRecorder {
+		r := httptest.NewRequest(http.MethodGet, "http://192.0.2.7:8080"+path, nil)
+		r.RemoteAddr = addr
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, r)
+		return w
+	}
+	viewer, show := New(Parts{Live: live, State: state, Events: events}), New(Parts{Live: live, State: state, Events: events, Demo: demo})
+	for _, c := range []struct {
+		h          http.Handler
+		addr, path string
+		status     int
+		says       string
+	}{
+		{viewer, "127.0.0.1:5", "/api/v1/state", 200, "state"},
+		{viewer, "[::1]:5", "/api/v1/events", 200, "events"},
+		{viewer, "192.0.2.9:5", "/api/v1/state", 403, "admin API"},
+		{viewer, "192.0.2.9:5", "/api/v1/events", 403, "admin API"},
+		{viewer, "192.0.2.9:5", "/live.ts", 200, "live"},
+		{viewer, "192.0.2.9:5", "/", 200, `data-parts="live"`},
+		{viewer, "127.0.0.1:5", "/", 200, `data-parts="live state events"`},
+		{show, "192.0.2.9:5", "/api/v1/state", 200, "state"},
+		{show, "192.0.2.9:5", "/", 200, `data-parts="live state events demo"`},
+	} {
+		if res := from(c.h, c.addr, c.path); res.Code != c.status || !strings.Contains(res.Body.String(), c.says) {
+			t.Errorf("%s from %s: %d %.80q, want %d and %s", c.path, c.addr, res.Code, res.Body, c.status, c.says)
+		}
+	}
+}
+
 func TestAnotherSitesPageCanChangeNothing(t *testing.T) {
 	h := New(Parts{Demo: named("demo"), State: named("state"), WHEP: named("whep"), WHIP: named("whip"), Open: named("open")})
 	const kill = "/api/v1/demo/peers/3/kill"
