@@ -8,6 +8,7 @@ import (
 	"crypto/rand"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"time"
 
@@ -35,6 +36,9 @@ type Config struct {
 	// MaxChildren bounds the children in any one stripe, 0 to 65535; 0: only the
 	// upload does.
 	MaxChildren int
+	// Tokens let the peer into private streams, whole links of which are given to
+	// Watch and Relay: what peer token issue printed, one for each stream.
+	Tokens []string
 	// NoMDNS leaves the local network alone.
 	NoMDNS bool
 	// NoNAT looks for no ways in from outside (port mapping, AutoNAT, hole
@@ -56,6 +60,7 @@ func LoadKey(file string) (ed25519.PrivateKey, error) {
 // goroutines at once.
 type Peer struct {
 	node   *node.Node
+	tokens []string
 	ctx    context.Context // ends with Close
 	cancel context.CancelFunc
 }
@@ -97,7 +102,7 @@ func New(cfg Config) (*Peer, error) {
 	if err != nil {
 		return nil, public(err)
 	}
-	p := &Peer{node: n}
+	p := &Peer{node: n, tokens: slices.Clone(cfg.Tokens)}
 	p.ctx, p.cancel = context.WithCancel(context.Background())
 	return p, nil
 }

@@ -16,6 +16,9 @@ import (
 	"time"
 
 	"github.com/braidway/braidway"
+	"github.com/braidway/braidway/internal/node"
+	"github.com/braidway/braidway/internal/node/p2p"
+	"github.com/braidway/braidway/internal/node/token"
 )
 
 func start(t *testing.T, tune func(*braidway.Config)) *braidway.Peer {
@@ -215,6 +218,55 @@ func watched(p *braidway.Peer, link string, cfg braidway.WatchConfig) error {
 		_ = v.Close()
 	}
 	return err
+}
+
+// A private stream is published by the peer command; here by what that is made of.
+func TestAPrivateStreamIsWatchedWithItsTokenAlone(t *testing.T) {
+	key, err := braidway.LoadKey(filepath.Join(t.TempDir(), "stream.key"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	n, err := node.New(node.Config{NoMDNS: true, Host: p2p.HostConfig{Key: key, Listen: []string{"/ip4/127.0.0.1/udp/0/quic-v1"}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = n.Close() })
+	ledger := token.Ledger{File: filepath.Join(t.TempDir(), "tokens")}
+	show, err := n.Publish(soon(t), node.PublishConfig{Name: "test", Private: &node.PrivateConfig{Ledger: ledger.File}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	go func() {
+		for end := time.Now().Add(30 * time.Second); time.Now().Before(end) && show.StartGroup(nil) == nil; time.Sleep(200 * time.Millisecond) {
+			_, _ = show.Write(bytes.Repeat([]byte("x"), 5000))
+		}
+	}()
+	tok, err := ledger.Add(token.Token{Stream: show.ID(), Rights: token.Watch | token.Relay, Issued: time.Now(), Expires: time.Now().Add(time.Hour)}, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	credential, err := token.Issue(key, tok)
+	if err != nil {
+		t.Fatal(err)
+	}
+	link := show.Link().String()
+	for _, tokens := range [][]string{nil, {"eyJ"}} {
+		p := start(t, func(c *braidway.Config) { c.Tokens = tokens })
+		if err := watched(p, link, braidway.WatchConfig{}); !errors.Is(err, braidway.ErrDenied) || !strings.Contains(err.Error(), "Config.Tokens") {
+			t.Errorf("tokens %q: %v", tokens, err)
+		}
+	}
+	v, err := start(t, func(c *braidway.Config) { c.Tokens = []string{"eyJ", credential.Text()} }).Watch(soon(t), link, braidway.WatchConfig{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := make([]byte, 20_000)
+	if _, err := io.ReadFull(v, b); err != nil || len(bytes.Trim(b, "x")) > 0 {
+		t.Errorf("%v, %d bytes that were not published", err, len(bytes.Trim(b, "x")))
+	}
+	if err := v.Close(); err != nil {
+		t.Error(err)
+	}
 }
 
 func TestErrorsThatAProgramMayDecideBy(t *testing.T) {

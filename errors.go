@@ -21,6 +21,8 @@ var (
 	ErrNotFound = errors.New("braidway: stream not found")
 	// ErrFull: the stream was found, and nobody had a slot in time.
 	ErrFull = errors.New("braidway: stream is full")
+	// ErrDenied: the stream is private, and the peer has no token for it that holds.
+	ErrDenied = errors.New("braidway: access denied")
 	// ErrTakesPart: the peer takes part in this stream already.
 	ErrTakesPart = errors.New("braidway: takes part in the stream already")
 	// ErrLocked: another publisher has the stream.
@@ -67,6 +69,8 @@ func public(err error) error {
 		return ErrEnded
 	case errors.Is(err, node.ErrTakesPart):
 		return as(ErrTakesPart, err)
+	case errors.Is(err, node.ErrDenied):
+		return as(ErrDenied, err)
 	case errors.Is(err, node.ErrClosed):
 		return ErrClosed
 	case errors.Is(err, media.ErrNotTS):

@@ -13,6 +13,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 
 	"github.com/braidway/braidway/internal/node"
+	"github.com/braidway/braidway/internal/node/token"
 	"github.com/braidway/braidway/measure"
 	"github.com/braidway/braidway/overlay"
 	"github.com/braidway/braidway/stream"
@@ -49,8 +50,8 @@ type Viewer struct {
 // Watch joins the stream of a link and returns when it is there. When ctx ends
 // the viewer is closed.
 //
-// Errors are ErrLink, ErrConfig, ErrNotFound or ErrFull after cfg.Timeout,
-// ErrTakesPart, ErrClosed, or that of ctx.
+// Errors are ErrLink, ErrConfig, ErrDenied, ErrNotFound or ErrFull after
+// cfg.Timeout, ErrTakesPart, ErrClosed, or that of ctx.
 func (p *Peer) Watch(ctx context.Context, link string, cfg WatchConfig) (*Viewer, error) {
 	if cfg.Buffer != 0 && (cfg.Buffer < 100*time.Millisecond || cfg.Buffer > stream.MaxLag) {
 		return nil, outside("WatchConfig.Buffer", cfg.Buffer, fmt.Sprintf("100ms to %v, or 0 for 1s", stream.MaxLag))
@@ -80,6 +81,8 @@ func (p *Peer) Watch(ctx context.Context, link string, cfg WatchConfig) (*Viewer
 			err = io.EOF
 		case v.ctx.Err() != nil:
 			err = context.Cause(v.ctx)
+		case errors.Is(err, node.ErrDenied):
+			err = public(err)
 		}
 		_ = out.CloseWithError(err)
 	}()
@@ -97,8 +100,28 @@ func (p *Peer) join(text string, cfg node.SessionConfig) (*node.Session, error) 
 			return nil, as(ErrLink, fmt.Errorf("link: address %s is broken or cut short: %w", a, err))
 		}
 	}
+	if cfg.Token, err = p.tokenFor(link); err != nil {
+		return nil, err
+	}
 	s, err := p.node.Join(link, cfg)
 	return s, public(err)
+}
+
+// tokenFor returns the token for a link's stream; "" where it needs none.
+func (p *Peer) tokenFor(link stream.Link) (string, error) {
+	if link.Private == nil {
+		return "", nil
+	}
+	why := errors.New("there is none")
+	for _, text := range p.tokens {
+		_, t, err := token.ParseCredential(text, link.PublicKey)
+		if err == nil && t.Stream == link.ID {
+			return text, nil
+		} else if err != nil {
+			why = err
+		}
+	}
+	return "", as(ErrDenied, fmt.Errorf("stream %v is private: give a token for it in Config.Tokens: %w", link.ID, why))
 }
 
 // found waits for the first group of a stream.
@@ -115,6 +138,8 @@ func found(ctx context.Context, s *node.Session, limit time.Duration) error {
 	select {
 	case <-s.Started():
 		return nil
+	case <-s.Denied():
+		return public(s.DeniedFor())
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	case <-over:
@@ -142,7 +167,7 @@ func (v *Viewer) Close() error {
 
 // Relay relays the streams of the links, and plays nothing, until ctx ends, with
 // its error, or the peer is closed (ErrClosed). It does not wait for a stream to
-// be there. An error that wraps ErrLink or ErrTakesPart comes before anything
+// be there. An error that wraps ErrLink, ErrDenied or ErrTakesPart comes before anything
 // was relayed.
 func (p *Peer) Relay(ctx context.Context, links ...string) error {
 	ctx, stop := p.life(ctx)
