@@ -16,7 +16,7 @@ import (
 
 // TestSilentDeaths: relays with most children die or freeze, one after another.
 func TestSilentDeaths(t *testing.T) {
-	deaths, pace, frozen := 4, 4*time.Second, 6*time.Second
+	deaths, pace, frozen := 4, 3*time.Second, 5*time.Second
 	if full {
 		deaths, pace, frozen = 200, 2*time.Second, 10*time.Second
 	}
@@ -143,7 +143,7 @@ func TestADiskFull(t *testing.T) {
 		t.Skip("SKIPPED: no /dev/full here")
 	}
 	s := newSwarm(t, nil)
-	s.publish(16*time.Second, "--max-children", "1")
+	s.publish(11*time.Second, "--max-children", "1")
 	full := testnet.Start(t, s.file, "viewer with a full disk", append([]string{"play", s.link, "-o", "/dev/full", "--upload-limit", "6Mbps"}, s.bootstrap...)...)
 	s.relay()
 	s.view(time.Second)

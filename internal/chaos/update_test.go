@@ -17,7 +17,7 @@ func TestRollingRestart(t *testing.T) {
 		relays, viewers = 10, 10
 	}
 	s := newSwarm(t, nil)
-	s.publish(time.Duration(relays)*4*time.Second+20*time.Second, "--max-children", "2")
+	s.publish(time.Duration(relays)*4*time.Second+16*time.Second, "--max-children", "2")
 	for range relays {
 		s.relay()
 	}
