@@ -11,8 +11,8 @@ import (
 	"time"
 	"unsafe"
 
-	"github.com/braidway/braidway/internal/adversary"
 	"github.com/braidway/braidway/overlay"
+	"github.com/braidway/braidway/sim/adversary"
 )
 
 // weakened is an honest core without a defence.

@@ -1,16 +1,16 @@
 package sim
 
 // This file answers: who attacks, with what, and what came of it? What attackers
-// do is in internal/adversary.
+// do is in sim/adversary.
 
 import (
 	"math/rand/v2"
 	"slices"
 	"time"
 
-	"github.com/braidway/braidway/internal/adversary"
 	"github.com/braidway/braidway/measure"
 	"github.com/braidway/braidway/overlay"
+	"github.com/braidway/braidway/sim/adversary"
 )
 
 const (

@@ -14,8 +14,8 @@ import (
 	"time"
 
 	"github.com/braidway/braidway/failover"
-	"github.com/braidway/braidway/internal/adversary"
 	"github.com/braidway/braidway/overlay"
+	"github.com/braidway/braidway/sim/adversary"
 )
 
 // engine is one run.

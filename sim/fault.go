@@ -7,8 +7,8 @@ import (
 	"slices"
 	"time"
 
-	"github.com/braidway/braidway/internal/adversary"
 	"github.com/braidway/braidway/overlay"
+	"github.com/braidway/braidway/sim/adversary"
 )
 
 const (

@@ -7,8 +7,8 @@ import (
 	"time"
 
 	"github.com/braidway/braidway/failover"
-	"github.com/braidway/braidway/internal/adversary"
 	"github.com/braidway/braidway/overlay"
+	"github.com/braidway/braidway/sim/adversary"
 )
 
 // core is what is driven: an overlay.Peer, or a baseline's.

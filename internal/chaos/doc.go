@@ -1,4 +1,4 @@
-// Package chaos holds no code but tests: real peer processes, on the loopback
+// Package chaos holds tests, and the attackers that they start (hostilepeer): real peer processes, on the loopback
 // interface or on hosts of their own, to which the five transient failures happen
 // while viewers watch. `make chaos` runs the long form and prints a table; the
 // short form is part of `make test`.

@@ -9,12 +9,12 @@ import (
 	"testing"
 	"time"
 
-	"github.com/braidway/braidway/internal/adversary"
 	"github.com/braidway/braidway/internal/testnet"
+	"github.com/braidway/braidway/sim/adversary"
 )
 
 // hostile is the attackers' program.
-var hostile, hostileBuilt = testnet.Build("../adversary/hostilepeer"), false
+var hostile, hostileBuilt = testnet.Build("./hostilepeer"), false
 
 // attack starts an attacker, which is in the stream before honest viewers come.
 func (s *swarm) attack(what string, number int) *testnet.Process {
