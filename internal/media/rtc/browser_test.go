@@ -192,7 +192,9 @@ func quantile(sorted []float64, q float64) float64 { return sorted[int(q*float64
 
 // ages returns how old each picture was, ms, when the browser had it and when
 // it was shown, sorted; those of the first second aside. The test clip's timestamps are the time of day: at Unix
-// time t a looped clip that began in 1970 is at its first timestamp plus t.
+// time t a looped clip that began in 1970 is at its first timestamp plus t, or one
+// picture before: the source begins with the tables before a key frame, which are
+// due with the picture before.
 func ages(t *testing.T, w watched) (received, displayed []float64) {
 	t.Helper()
 	first := time.Duration(-1)
@@ -209,12 +211,13 @@ func ages(t *testing.T, w watched) (received, displayed []float64) {
 		}
 		_, _ = d.Write(c.Data)
 	}
+	const early = 40 // ms
 	for _, f := range w.Frames {
 		if f.Time < 1 {
 			continue
 		}
 		age := func(at float64) float64 {
-			return float64(int32(rtpTime(first, 90000)+uint32(uint64(at*90))-f.Rtp)) / 90
+			return float64(int32(rtpTime(first, 90000)+uint32(uint64(at*90))-f.Rtp))/90 + early
 		}
 		received, displayed = append(received, age(f.Received)), append(displayed, age(f.Displayed))
 	}
