@@ -48,7 +48,7 @@ func (spoiler) Delivered(_ time.Duration, o *stream.Parsed) { // its own window 
 func run() error {
 	attack := flag.String("attack", "", "one of "+strings.Join(adversary.Attacks(), ", "))
 	number := flag.Int("number", 0, "among the attackers")
-	objects := flag.Float64("objects", 40, "objects of the stream in a second")
+	objects := flag.Float64("objects", 80, "objects of the stream in a second")
 	stripes := flag.Int("stripes", 4, "of the stream")
 	listen := flag.String("listen", "/ip4/127.0.0.1/udp/0/quic-v1", "multiaddr, on this machine")
 	admin := flag.String("admin", "127.0.0.1:0", "address of the admin API")
