@@ -22,8 +22,7 @@ import (
 // strangers connect to at and, until ctx ends, open what streams they can on every
 // protocol, begin what never ends or send what means nothing, and read nothing. It
 // returns once all have tried to connect; streams counts what they got.
-func strangers(ctx context.Context, t *testing.T, number int, at peer.AddrInfo, id stream.ID, streams *atomic.Int64) {
-	t.Helper()
+func strangers(ctx context.Context, number int, at peer.AddrInfo, id stream.ID, streams *atomic.Int64) {
 	kinds := []protocol.ID{node.ControlProtocol, node.DataProtocol, node.LeaseProtocol, "/braidway/kad/1.0.0", "/ipfs/id/push/1.0.0"}
 	var dialled sync.WaitGroup
 	for n := range number {
@@ -108,7 +107,7 @@ func TestMemoryUnderAttack(t *testing.T) {
 	ctx, cancel := context.WithTimeout(context.Background(), length)
 	defer cancel()
 	var streams atomic.Int64
-	strangers(ctx, t, number, *at, link.ID, &streams)
+	strangers(ctx, number, *at, link.ID, &streams)
 	var worst usage
 	for ctx.Err() == nil {
 		u := usageOf(t, relay)

@@ -23,10 +23,8 @@ func (s *swarm) attack(what string, number int) *testnet.Process {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	honest := s.file
-	s.file, hostileBuilt = file, true
-	defer func() { s.file = honest }()
-	p := s.start(fmt.Sprintf("%s %d", what, number), "--attack", what, "--number", fmt.Sprint(number), "--link", s.link)
+	hostileBuilt = true
+	p := s.run(file, fmt.Sprintf("%s %d", what, number), "--attack", what, "--number", fmt.Sprint(number), "--link", s.link)
 	s.judge.follow(p)
 	s.judge.faulty(p, time.Hour) // whoever leaves it does well
 	testnet.WaitFor(s.t, p.Name+" takes the stream", 20*time.Second, func() bool {

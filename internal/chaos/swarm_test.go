@@ -109,11 +109,17 @@ func newSwarm(t testing.TB, sw *testnet.Switch) *swarm {
 
 func (s *swarm) start(name string, args ...string) *testnet.Process {
 	s.t.Helper()
+	return s.run(s.file, name, args...)
+}
+
+// run starts any program that takes the peer command's flags.
+func (s *swarm) run(file, name string, args ...string) *testnet.Process {
+	s.t.Helper()
 	place := testnet.Place{Nice: s.nice}
 	if s.sw != nil {
 		place.Host = s.sw.Host(s.t)
 	}
-	p := place.Start(s.t, s.file, name, append(args, s.bootstrap...)...)
+	p := place.Start(s.t, file, name, append(args, s.bootstrap...)...)
 	s.hosts[p] = place.Host
 	return p
 }
