@@ -7,12 +7,14 @@ import "slices"
 
 // over is by how many children the urgent and the pushing may exceed the slots
 // for a while: a small uplink has no room for even one more, and a publisher that
-// has just taken over has no place that a dead child holds.
+// has just taken over has no place that a dead child holds. (Found by simulation:
+// with an eighth, a publisher of four streams had 20 children for its 16 slots
+// while a thousand came, and its live objects waited.)
 func (p *Peer) over() int {
 	if p.tookOver() {
 		return 0
 	}
-	return p.slots / 8
+	return p.slots / 16
 }
 
 // room returns the free slots for an ordinary or an urgent subscriber.
@@ -81,20 +83,20 @@ func (p *Peer) lessWorth(i int, n *neighbour) int {
 // children have more choice than it has, as those behind a bad NAT know.
 func (p *Peer) admit(n *neighbour, i int, urgent, stranded bool) bool {
 	perStripe := p.cfg.MaxChildren == 0 || p.usedIn(i) < p.cfg.MaxChildren
-	if perStripe && p.room(urgent) > 0 {
+	free := p.slots - p.used()
+	if urgent {
+		free += p.over()
+	}
+	if perStripe && p.room(urgent) > 0 && free > p.kept(i) {
 		return true
 	}
 	if p.cfg.Publisher && p.usedIn(i) == 0 && p.slots > 0 {
 		return true // or nobody has the stripe
 	}
-	// The publisher's slots are shared out evenly: were they all taken by other
-	// stripes, the one peer from whom a whole stripe hangs could find no parent
-	// that is not behind it.
 	needy := p.cfg.Publisher && p.usedIn(i) < p.slots/p.cfg.Stripes
-	most := 0
-	one := 0 // a small uplink has no room for even one more
+	most := 0 // a small uplink has no room for even one more
 	if p.slots >= 4 {
-		most, one = max(1, p.slots/8), 1
+		most = max(1, p.slots/16)
 	}
 	if needy && !p.pressed {
 		most++
@@ -107,7 +109,7 @@ func (p *Peer) admit(n *neighbour, i int, urgent, stranded bool) bool {
 	if stranded && n.hi.Slots > 0 && !p.pressed {
 		extra = 1 // it takes whom it displaces; where none of those that hold the places can, the stripe goes no further
 	}
-	if p.cfg.MaxChildren > 0 && p.usedIn(i) > p.cfg.MaxChildren+extra || used >= p.slots+most+one+extra {
+	if p.cfg.MaxChildren > 0 && p.usedIn(i) > p.cfg.MaxChildren+extra || used >= p.slots+most+extra {
 		return false
 	}
 	// Even with the extra places taken: those who cannot move may have nowhere to
@@ -128,7 +130,23 @@ func (p *Peer) admit(n *neighbour, i int, urgent, stranded bool) bool {
 		return true
 	}
 	// The dead child whose orphan this is may still hold a place: one more for a while.
-	return urgent && p.used() < p.slots+p.over()
+	return urgent && free > p.kept(i)
+}
+
+// kept counts the places that a publisher keeps for stripes other than i: its slots
+// are shared out evenly. Were they all taken by other stripes, as when half of all
+// die at once and some come sooner, the one peer from whom a whole stripe hangs
+// could find no parent that is not behind it.
+func (p *Peer) kept(i int) (n int) {
+	if !p.cfg.Publisher {
+		return 0
+	}
+	for o := range p.stripes {
+		if o != i {
+			n += max(0, p.slots/p.cfg.Stripes-p.usedIn(o))
+		}
+	}
+	return n
 }
 
 // leaving counts the children that were asked to move.

@@ -60,6 +60,7 @@ const criedLimit = 2
 // miss stops feeding n, where it is a child, until it is heard of.
 func (p *Peer) miss(n *neighbour) {
 	n.missing = true
+	p.measureSpare()
 	for i := range p.stripes {
 		s := &p.stripes[i]
 		if at := p.childAt(i, n.id); at >= 0 {
@@ -91,8 +92,9 @@ func (p *Peer) resume(n *neighbour) {
 	}
 }
 
-// subscribe decides about a request before any work is done for it.
-func (p *Peer) subscribe(n *neighbour, m Subscribe) {
+// subscribe decides about a request before any work is done for it. waited: it did
+// wait at the door, or for the stream.
+func (p *Peer) subscribe(n *neighbour, m Subscribe, waited bool) {
 	i := int(m.Stripe)
 	if i >= len(p.stripes) {
 		p.ban(n.id)
@@ -108,22 +110,29 @@ func (p *Peer) subscribe(n *neighbour, m Subscribe) {
 		return
 	case !p.started || len(s.path) == 0 || m.Epoch > p.epoch || p.cfg.Standby:
 		p.refuse(n, i, CodeNotYet, 500*time.Millisecond)
-		p.park(parked{from: n.id, stripe: uint8(i), sub: true, latest: m.Latest, urgent: m.Urgent, seq: m.From, epoch: m.Epoch})
+		p.park(waiting(n, m))
 		return
 	}
 	if m.Urgent && m.Lost != 0 {
 		p.reportedDead(n, i, m.Lost)
 	}
 	m.Urgent = m.Urgent && p.believed(n)
-	if p.childAt(i, n.id) < 0 && !p.admit(n, i, m.Urgent, m.stranded()) {
-		wait := p.jitter(time.Second)
-		if m.Urgent {
-			if p.callChildren(); p.rollEnd != never { // some of those who hold a place may be dead
-				wait = max(p.rollEnd-p.now, 0) + lifeTime/4
-			}
+	if p.childAt(i, n.id) < 0 {
+		if m.Urgent && !waited && p.afterOthers(n, i, m.Behind) {
+			p.callChildren()
+			p.hold(n, m)
+			return
 		}
-		p.refuse(n, i, CodeBusy, wait)
-		return
+		if !p.admit(n, i, m.Urgent, m.stranded()) {
+			if m.Urgent {
+				if p.callChildren(); p.rollEnd != never { // some of those who hold a place may be dead
+					p.hold(n, m)
+					return
+				}
+			}
+			p.refuse(n, i, CodeBusy, p.jitter(time.Second))
+			return
+		}
 	}
 	p.accept(n, i, m)
 }
@@ -156,14 +165,16 @@ func (p *Peer) accept(n *neighbour, i int, m Subscribe) {
 		start, past = s.front, 0 // it asks for the past again and again
 		p.excess(n, 1)
 	}
-	// The past of one that plays is due sooner than live objects; more of it than
-	// there is room for, or a newcomer's, waits behind them.
-	due := !m.Latest && past <= int(p.spare.Has(p.now))
+	given, ahead := p.givesPast(n, i, m, past)
+	if !given {
+		start, past = s.front, 0
+	}
 	p.spare.Owe(p.now, float64(past))
 	if at := p.childAt(i, n.id); at >= 0 {
 		s.children = slices.Delete(s.children, at, at+1)
 	}
-	s.children = append(s.children, child{id: n.id, start: start, since: p.now, stranded: m.stranded()})
+	s.children = append(s.children, child{id: n.id, start: start, since: p.now, behind: m.Behind, stranded: m.stranded()})
+	p.measureSpare()
 	p.trace(TraceAccept, n.id, i, start, 0)
 	p.send(n.id, Accept{Stripe: uint8(i), Epoch: p.epoch, Start: start, Path: s.path})
 	p.out = append(p.out, Action{Kind: ActOpen, Peer: n.id, Stripe: uint8(i), Epoch: p.epoch, Seq: start})
@@ -172,7 +183,7 @@ func (p *Peer) accept(n *neighbour, i int, m Subscribe) {
 			continue
 		}
 		if p.have.Has(q) && q >= p.have.Base() {
-			p.out = append(p.out, Action{Kind: ActForward, Peer: n.id, Stripe: uint8(i), Backfill: !due, Epoch: p.epoch, Seq: q})
+			p.out = append(p.out, Action{Kind: ActForward, Peer: n.id, Stripe: uint8(i), Backfill: !ahead, Epoch: p.epoch, Seq: q})
 		}
 	}
 	s.kinAt = min(s.kinAt, p.now)
@@ -231,6 +242,7 @@ func (p *Peer) removeChild(i int, id PeerID) {
 		return
 	}
 	s.children = slices.Delete(s.children, at, at+1)
+	p.measureSpare()
 	p.out = append(p.out, Action{Kind: ActClose, Peer: id, Stripe: uint8(i)})
 	s.kinAt = min(s.kinAt, p.now+kinEvery)
 	p.checkDrained()

@@ -110,19 +110,16 @@ func (p *Peer) best(i int, not PeerID, desperate bool) (*neighbour, float64) {
 			c -= 50 // another publisher goes on: the paths of this epoch end nowhere
 		}
 		if !fed || n.free == 0 {
-			// A full parent may make room for one who is worth it (admit).
-			if climbs := fed && p.able(i) && p.now >= n.climbAt && depth < len(p.stripes[i].path)-2; !desperate && !climbs {
+			// A full parent may make room for one who is worth it (admit): the
+			// grandparent too, which has others there who are worth less.
+			if climbs := fed && p.able(p.self, p.slots, i) && p.now >= n.climbAt && depth <= len(p.stripes[i].path)-2; !desperate && !climbs {
 				continue
 			}
 			if !fed {
 				c += 100
 			}
-			switch {
-			case n.free > 0:
-			case desperate:
+			if n.free == 0 && desperate {
 				c += 4
-			default:
-				c++
 			}
 		}
 		if top == nil || c < least {
@@ -132,7 +129,7 @@ func (p *Peer) best(i int, not PeerID, desperate bool) (*neighbour, float64) {
 	return top, least
 }
 
-// able says whether this peer belongs near the root of stripe i.
-func (p *Peer) able(i int) bool {
-	return Home(p.self, p.cfg.Stripes) == i && p.gives(p.slots)
+// able says whether peer id, which has so many slots, belongs near the root of stripe i.
+func (p *Peer) able(id PeerID, slots, i int) bool {
+	return Home(id, p.cfg.Stripes) == i && p.gives(slots)
 }

@@ -205,7 +205,7 @@ func (s *script) line(t *testing.T, d *datadriven.TestData, f []string) {
 	case "refuse":
 		message(Refuse{Stripe: stripe, Code: Code(w.num("code")), Wait: time.Second, Alternatives: w.ids("alternatives")})
 	case "subscribe":
-		message(Subscribe{Stripe: stripe, Latest: w.has("latest"), Urgent: w.has("urgent"), Epoch: w.numOr("epoch", s.epoch), From: w.num("from"), Have: w.num("have"), Lost: PeerID(w.num("lost"))})
+		message(Subscribe{Stripe: stripe, Latest: w.has("latest"), Urgent: w.has("urgent"), Epoch: w.numOr("epoch", s.epoch), From: w.num("from"), Have: w.num("have"), Lost: PeerID(w.num("lost")), Behind: uint8(w.num("behind"))})
 	case "object", "pulled":
 		from, to, _ := strings.Cut(f[2], "-")
 		for seq := w.parse(from); seq <= w.parse(to); seq++ {

@@ -31,6 +31,9 @@ type Subscribe struct {
 	// Lost is the parent that the sender lost in this stripe; 0: none. If it is
 	// a silent child of the receiver, the sender inherits its place.
 	Lost PeerID
+	// Behind are the children that the sender has in this stripe: who carries others
+	// is let in first.
+	Behind uint8
 }
 
 // stranded says that the sender plays, but never had a parent in this stripe:
@@ -171,6 +174,7 @@ const (
 	kindMiss
 	kindGoAway
 	kindShuffle
+	kindSubscribeBehind // how a Subscribe is written whose Behind is not 0
 )
 
 func (Hello) kind() byte       { return kindHello }

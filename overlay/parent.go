@@ -45,7 +45,7 @@ func (p *Peer) ask(n *neighbour, i int, why reason) {
 		since = s.episode.since
 	}
 	s.try = attempt{to: n.id, at: p.now + wait, why: why, since: since, latest: !p.started}
-	m := Subscribe{Stripe: uint8(i), Latest: !p.started, Epoch: p.haveEpoch()}
+	m := Subscribe{Stripe: uint8(i), Latest: !p.started, Epoch: p.haveEpoch(), Behind: uint8(min(p.usedIn(i), 255))}
 	if p.started {
 		m.From = max(s.front, s.next)
 		if why != whyMove || s.trust.broken { // else the old parent still sends what lies behind the front
@@ -115,7 +115,7 @@ func (p *Peer) accepted(n *neighbour, m Accept) {
 	if try.to != n.id {
 		// A parked request may be answered late: welcome where nothing else was
 		// found, or where what was found is of an epoch that is over.
-		late := n.promised&(1<<i) != 0 && m.Epoch > p.epoch && s.old == 0
+		late := n.promised&(1<<i) != 0 && s.old == 0 && (m.Epoch > p.epoch || p.now < n.soon && (s.parent == 0 || s.episode.on))
 		if !late && (try.to != 0 || s.parent != 0) {
 			p.send(n.id, Unsubscribe{Stripe: m.Stripe})
 			return
@@ -124,6 +124,9 @@ func (p *Peer) accepted(n *neighbour, m Accept) {
 			p.send(try.to, Unsubscribe{Stripe: m.Stripe})
 		}
 		try = attempt{to: n.id, why: whyMove, since: p.now}
+		if s.episode.on {
+			try.why = whySwitch
+		}
 	}
 	n.promised &^= 1 << i
 	n.hollow = 0
@@ -180,6 +183,7 @@ func (p *Peer) accepted(n *neighbour, m Accept) {
 		s.holeAt = p.now - p.holeDelay()
 	}
 	p.setPath(i, m.Path)
+	p.withdraw(i)
 	if slices.Contains(s.standbys, n.id) { // where the path is the same again, nothing else makes it choose anew
 		p.standAt = min(p.standAt, p.now+150*time.Millisecond)
 	}
@@ -256,6 +260,7 @@ func (p *Peer) refused(n *neighbour, m Refuse) {
 	n.breaker.Success() // no is an answer
 	if m.Code == CodeNotYet {
 		n.promised |= 1 << i
+		n.soon = p.now + n.within(wait+lifeTime)
 	}
 	for _, id := range m.Alternatives[:min(len(m.Alternatives), maxAlternatives)] {
 		p.learn(Candidate{Peer: id, Source: SourcePeer}, n.id)

@@ -178,6 +178,7 @@ type child struct {
 	id       PeerID
 	start    uint64
 	since    time.Duration
+	behind   uint8         // children that it had in this stripe when it came
 	stranded bool          // it found nobody else
 	away     time.Duration // asked to move until then; 0: not
 	paused   bool          // nothing is sent to it: it is said to be dead
@@ -414,7 +415,7 @@ func (p *Peer) message(from PeerID, m Message) {
 	case Hello:
 		p.hello(n, m)
 	case Subscribe:
-		p.subscribe(n, m)
+		p.subscribe(n, m, false)
 	case Accept:
 		p.accepted(n, m)
 	case Refuse:

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -32,22 +33,26 @@ func examples(t *testing.T) map[string][]string {
 
 func TestEveryMessageOfTheProtocolHasAnExampleThatIsRight(t *testing.T) {
 	found := examples(t)
-	seen := map[string]bool{}
+	ours := map[string][]string{}
 	for _, m := range samples() {
 		name := reflect.TypeOf(m).Name()
-		if want := hex.EncodeToString(AppendMessage(nil, m)); !seen[name] && (len(found[name]) != 1 || found[name][0] != want) {
-			t.Errorf("%s = %s, want %s", name, found[name], want)
+		ours[name] = append(ours[name], hex.EncodeToString(AppendMessage(nil, m)))
+	}
+	for name, want := range ours {
+		if got := found[name]; len(got) == 0 || len(got) > len(want) || !slices.Equal(got, want[:len(got)]) {
+			t.Errorf("%s = %s, want the first of %s", name, got, want)
 		}
-		seen[name] = true
 	}
 	for name, list := range found {
-		b, err := hex.DecodeString(list[0])
-		if err != nil {
-			t.Errorf("%s: %v", name, err)
-			continue
-		}
-		if m, err := ParseMessage(b); err != nil || fmt.Sprintf("%T", m) != "overlay."+name {
-			t.Errorf("%s is read as %T: %v", name, m, err)
+		for _, text := range list {
+			b, err := hex.DecodeString(text)
+			if err != nil {
+				t.Errorf("%s: %v", name, err)
+				continue
+			}
+			if m, err := ParseMessage(b); err != nil || fmt.Sprintf("%T", m) != "overlay."+name {
+				t.Errorf("%s is read as %T: %v", name, m, err)
+			}
 		}
 	}
 }

@@ -28,6 +28,9 @@ type parked struct {
 	urgent bool
 	seq    uint64
 	epoch  uint64
+	have   uint64 // a Subscribe's
+	lost   PeerID // a Subscribe's
+	behind uint8  // a Subscribe's
 	until  time.Duration
 	turn   int // answerAll's
 }
@@ -423,27 +426,5 @@ func (p *Peer) serveParked(seq uint64) {
 		if p.now < k.until && (at < 0 || seq < p.stripes[stripe].children[at].start) {
 			p.out = append(p.out, Action{Kind: ActServe, Peer: k.from, Stripe: k.stripe, Epoch: p.epoch, Seq: seq})
 		}
-	}
-}
-
-// answerParked decides again about the subscriptions that waited for stripe i.
-func (p *Peer) answerParked(i int) {
-	var again []parked
-	p.parked = slices.DeleteFunc(p.parked, func(k parked) bool {
-		if k.sub && int(k.stripe) == i {
-			again = append(again, k)
-			return true
-		}
-		return false
-	})
-	for _, k := range again {
-		p.answer(k)
-	}
-}
-
-// answer decides about a parked subscription.
-func (p *Peer) answer(k parked) {
-	if n := p.neighbour(k.from); n != nil && p.now < k.until {
-		p.subscribe(n, Subscribe{Stripe: k.stripe, Latest: k.latest, Urgent: k.urgent, Epoch: k.epoch, From: k.seq})
 	}
 }

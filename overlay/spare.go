@@ -30,7 +30,9 @@ type spare struct {
 	stream float64 // objects a second, moving average
 }
 
-// measureSpare looks at the stream's pace and at the free slots.
+// measureSpare looks at the stream's pace and at the free slots: now and then, and
+// whenever a child comes or goes. (Found by simulation: in its first seconds a full
+// publisher still gave away what had been free, for as long as its look was old.)
 func (p *Peer) measureSpare() {
 	b := &p.spare
 	if d := (p.now - b.edgeAt).Seconds(); d > 0.5 && p.edge > b.edge {
@@ -53,6 +55,29 @@ func (p *Peer) measureSpare() {
 		rate = leastSpare
 	}
 	b.Set(p.now, rate, rate/2)
+}
+
+// rescueDebt is how many times what the bucket holds may be owed for the past of
+// those who carry others: two seconds of what is spare.
+const rescueDebt = 4
+
+// givesPast says how a new child gets the past objects of stripe i that it asks for:
+// at all, and ahead of live objects. The past of one that plays is due sooner than
+// they are; a newcomer's waits behind them. Beyond what is spare only an orphan that
+// carries others gets it: all of them wait for that, and perhaps only this peer has
+// it. Others pull what they miss, each from more than one. (Found by simulation: all
+// that were let in were owed the past, 20 s of it at a publisher of four streams, so
+// that nobody got it in time.)
+func (p *Peer) givesPast(n *neighbour, i int, m Subscribe, past int) (given, ahead bool) {
+	has := p.spare.Has(p.now)
+	switch {
+	case m.Latest:
+		return true, false
+	case past <= max(0, int(has)):
+		return true, true
+	}
+	rescue := m.Urgent && m.Lost != 0 && p.carries(n, i, m.Behind) && has > -rescueDebt*p.spare.Burst()
+	return rescue, true
 }
 
 // guessedPace of a stream that was not watched yet, objects a second.

@@ -136,7 +136,8 @@ func (p *Peer) answerDue(n *neighbour) time.Duration { return n.asked + n.within
 // silent says whether n did not answer when it was called on.
 func (p *Peer) silent(n *neighbour) bool { return n.asked != 0 && p.now >= p.answerDue(n) }
 
-// endRoll frees the places of the children that did not answer.
+// endRoll frees the places of the children that did not answer, and lets those in
+// who wait for them.
 func (p *Peer) endRoll() {
 	p.rollEnd = never
 	for _, n := range p.nbrs {
@@ -147,6 +148,9 @@ func (p *Peer) endRoll() {
 		default:
 			p.rollEnd = min(p.rollEnd, p.answerDue(n))
 		}
+	}
+	for i := range p.stripes {
+		p.answerParked(i)
 	}
 	if !p.cfg.Publisher {
 		p.widen()

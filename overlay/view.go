@@ -26,6 +26,8 @@ type neighbour struct {
 	watching uint32 // stripes of which it wants to know our path
 	watched  uint32 // stripes of which we asked its path
 	promised uint32 // stripes of which it said NOT_YET: its Accept may come later
+	// soon is until when that is welcome at its door: its path may be an old one after that.
+	soon     time.Duration
 	hi       Hello
 	breaker  failover.Breaker
 	stripes  []StripeStatus // its latest word about every stripe

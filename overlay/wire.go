@@ -30,6 +30,7 @@ var ErrMessage = errors.New("overlay: control message")
 
 // AppendMessage appends the bytes of m. Its lists must be within the limits.
 func AppendMessage(b []byte, m Message) []byte {
+	at := len(b)
 	b = append(b, m.kind())
 	switch m := m.(type) {
 	case Hello:
@@ -43,6 +44,10 @@ func AppendMessage(b []byte, m Message) []byte {
 		b = binary.AppendUvarint(b, m.From)
 		b = binary.AppendUvarint(b, m.Have)
 		b = binary.BigEndian.AppendUint64(b, uint64(m.Lost))
+		if m.Behind > 0 {
+			b[at] = kindSubscribeBehind
+			b = append(b, m.Behind)
+		}
 	case Accept:
 		b = append(b, m.Stripe)
 		b = binary.AppendUvarint(b, m.Epoch)
@@ -132,11 +137,17 @@ func ParseMessage(b []byte) (Message, error) {
 		f := r.flags("flags", 2)
 		m = Hello{Publisher: f&1 != 0, Draining: f&2 != 0, Slots: uint16(r.number("slots", 1<<16-1)),
 			Epoch: r.number("epoch", stream.MaxEpoch), Edge: r.number("edge", stream.MaxSeq)}
-	case kindSubscribe:
+	case kindSubscribe, kindSubscribeBehind:
 		s, f := r.stripe(false), r.flags("flags", 2)
-		m = Subscribe{Stripe: s, Latest: f&1 != 0, Urgent: f&2 != 0,
+		sub := Subscribe{Stripe: s, Latest: f&1 != 0, Urgent: f&2 != 0,
 			Epoch: r.number("epoch", stream.MaxEpoch), From: r.number("from", stream.MaxSeq),
 			Have: r.number("have", math.MaxUint64), Lost: r.peer("lost")}
+		if kind == kindSubscribeBehind {
+			if sub.Behind = r.byte("behind"); sub.Behind == 0 {
+				r.fail("behind", "0, allowed is 1 to 255")
+			}
+		}
+		m = sub
 	case kindAccept:
 		m = Accept{Stripe: r.stripe(false), Epoch: r.number("epoch", stream.MaxEpoch),
 			Start: r.number("start", stream.MaxSeq), Path: r.peers("path", MaxPath)}
@@ -164,7 +175,7 @@ func ParseMessage(b []byte) (Message, error) {
 	case kindShuffle:
 		m = Shuffle{Reply: r.flags("flags", 1) != 0, Peers: r.peers("peers", MaxPeers)}
 	default:
-		r.fail("kind", fmt.Sprintf("%d, known are %d to %d", kind, kindHello, kindShuffle))
+		r.fail("kind", fmt.Sprintf("%d, known are %d to %d", kind, kindHello, kindSubscribeBehind))
 	}
 	if r.err == nil && r.at != len(b) {
 		r.fail("end", fmt.Sprintf("%d bytes too many", len(b)-r.at))

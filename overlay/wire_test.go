@@ -15,6 +15,7 @@ func samples() []Message {
 		Hello{Publisher: true, Draining: true, Slots: 65535, Epoch: 1 << 40, Edge: 12345},
 		Hello{},
 		Subscribe{Stripe: 3, Latest: true, Urgent: true, Epoch: 9, From: 1 << 50, Have: 5, Lost: 1 << 62},
+		Subscribe{Urgent: true, Epoch: 2, From: 300, Lost: 77, Behind: 12},
 		Accept{Stripe: 15, Epoch: 2, Start: 300, Path: path},
 		Refuse{Stripe: 1, Code: CodeBusy, Wait: 1500 * time.Millisecond, Alternatives: path},
 		Unsubscribe{Stripe: 2},

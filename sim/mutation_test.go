@@ -209,8 +209,8 @@ func TestEveryBrokenRuleIsSeenByAnOracle(t *testing.T) {
 		// No stripe and 6 to 26.
 		{"loops are not refused", "mass-failure", 60, nil, unseenLoops,
 			func(o outcome) float64 { return float64(o.looping) }, 1},
-		// 0.002 to 0.024 and 0.093 to 0.156, as the mean of two seeds.
-		{"the urgent are not let in", "mass-failure", 60, reserved, nobodyUrgent, missed, 0.05},
+		// 0 to 0.019 and 0.024 to 0.170; as the mean of the two 0.009 and 0.041.
+		{"the urgent are not let in", "mass-failure", 60, reserved, nobodyUrgent, missed, 0.025},
 		// Nobody and all 19.
 		{"objects are delivered twice", "calm", 20, nil, deliveredTwice,
 			func(o outcome) float64 { return float64(tooMany(o.e)) }, 0},

@@ -161,7 +161,7 @@ func tooMany(e *engine) (n int) {
 type outcome struct {
 	e       *engine
 	r       *Result
-	looping int             // most stripes in a loop at two looks one after another
+	looping int             // most stripes in a loop at three looks one after another: where a network is split, news of a path waits
 	hungry  map[place]int64 // since when, of those that are at the end
 }
 
@@ -187,11 +187,11 @@ func watchRun(t testing.TB, s Scenario, peers int, seed uint64, broken *breach) 
 		e.wrap = broken.wrap
 	}
 	o := outcome{e: e}
-	before := 0
+	before, earlier := 0, 0
 	e.run(context.Background(), func() {
 		n := loops(e)
-		o.looping = max(o.looping, min(n, before))
-		before = n
+		o.looping = max(o.looping, min(n, before, earlier))
+		before, earlier = n, before
 		now := map[place]int64{}
 		for at := range hungry(e) {
 			now[at] = e.now

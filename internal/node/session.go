@@ -549,6 +549,10 @@ func (s *Session) send(l *link, m overlay.Message) {
 			l.out.push(queued{frame: appendFrame(nil, frameCard, raw)}, false)
 		}
 	}
+	if sub, ok := m.(overlay.Subscribe); ok && l.old {
+		sub.Behind = 0 // version 1 cannot read it
+		m = sub
+	}
 	body := overlay.AppendMessage(nil, m)
 	if !l.out.push(queued{frame: appendFrame(make([]byte, 0, len(body)+4), frameMessage, body)}, false) {
 		l.close(false) // it does not even read control messages
