@@ -136,14 +136,21 @@ func (p *Peer) admit(n *neighbour, i int, urgent, stranded bool) bool {
 // kept counts the places that a publisher keeps for stripes other than i: its slots
 // are shared out evenly. Were they all taken by other stripes, as when half of all
 // die at once and some come sooner, the one peer from whom a whole stripe hangs
-// could find no parent that is not behind it.
+// could find no parent that is not behind it. Who is asked for a sign of life may be
+// dead.
 func (p *Peer) kept(i int) (n int) {
 	if !p.cfg.Publisher {
 		return 0
 	}
 	for o := range p.stripes {
 		if o != i {
-			n += max(0, p.slots/p.cfg.Stripes-p.usedIn(o))
+			sure := 0
+			for _, c := range p.stripes[o].children {
+				if q := p.neighbour(c.id); q != nil && !q.missing && q.asked == 0 {
+					sure++
+				}
+			}
+			n += max(0, p.slots/p.cfg.Stripes-sure)
 		}
 	}
 	return n

@@ -92,9 +92,9 @@ func (p *Peer) resume(n *neighbour) {
 	}
 }
 
-// subscribe decides about a request before any work is done for it. waited: it did
-// wait at the door, or for the stream.
-func (p *Peer) subscribe(n *neighbour, m Subscribe, waited bool) {
+// subscribe decides about a request before any work is done for it. One that waited,
+// at the door or for the stream, may do so until a time; 0: it did not.
+func (p *Peer) subscribe(n *neighbour, m Subscribe, waited time.Duration) {
 	i := int(m.Stripe)
 	if i >= len(p.stripes) {
 		p.ban(n.id)
@@ -110,7 +110,7 @@ func (p *Peer) subscribe(n *neighbour, m Subscribe, waited bool) {
 		return
 	case !p.started || len(s.path) == 0 || m.Epoch > p.epoch || p.cfg.Standby:
 		p.refuse(n, i, CodeNotYet, 500*time.Millisecond)
-		p.park(waiting(n, m))
+		p.park(waiting(n, m), p.now+10*parkTime) // whoever waits for a stream waits long
 		return
 	}
 	if m.Urgent && m.Lost != 0 {
@@ -118,15 +118,17 @@ func (p *Peer) subscribe(n *neighbour, m Subscribe, waited bool) {
 	}
 	m.Urgent = m.Urgent && p.believed(n)
 	if p.childAt(i, n.id) < 0 {
-		if m.Urgent && !waited && p.afterOthers(n, i, m.Behind) {
+		if m.Urgent && waited == 0 && p.afterOthers(n, i, m.Behind) {
 			p.callChildren()
-			p.hold(n, m)
+			p.hold(n, m, 0)
 			return
 		}
 		if !p.admit(n, i, m.Urgent, m.stranded()) {
 			if m.Urgent {
-				if p.callChildren(); p.rollEnd != never { // some of those who hold a place may be dead
-					p.hold(n, m)
+				// Some of those who hold a place may be dead; and the next place is for
+				// who carries others.
+				if p.callChildren(); p.rollEnd != never || m.Lost != 0 && p.carries(n, i, m.Behind) && (waited == 0 || p.now < waited) {
+					p.hold(n, m, waited)
 					return
 				}
 			}

@@ -14,6 +14,7 @@ package overlay
 import (
 	"cmp"
 	"slices"
+	"time"
 )
 
 // waiting returns subscription m of n as it is parked.
@@ -22,14 +23,21 @@ func waiting(n *neighbour, m Subscribe) parked {
 		have: m.Have, lost: m.Lost, behind: m.Behind}
 }
 
-// hold lets n wait until the roll call under way ends, or as long as one takes. It
-// may ask others meanwhile.
-func (p *Peer) hold(n *neighbour, m Subscribe) {
+// holdTime is for how long who carries others waits for a place: a second and a half of
+// what its viewers' buffers hold. Within that it is let in before all who carry less.
+const holdTime = 1500 * time.Millisecond
+
+// hold lets n wait until the roll call under way ends, or as long as one takes; one
+// that waited already until then, without another word. It may ask others meanwhile.
+func (p *Peer) hold(n *neighbour, m Subscribe, until time.Duration) {
 	if p.rollEnd == never {
 		p.rollEnd = p.now + lifeTime
 	}
-	p.refuse(n, int(m.Stripe), CodeNotYet, max(p.rollEnd-p.now, 0)+lifeTime/4)
-	p.park(waiting(n, m))
+	if until == 0 {
+		until = p.now + holdTime
+		p.refuse(n, int(m.Stripe), CodeNotYet, max(p.rollEnd-p.now, 0)+lifeTime/4)
+	}
+	p.park(waiting(n, m), until)
 }
 
 // afterOthers says whether n, an orphan that carries nobody, is to wait at this
@@ -92,9 +100,9 @@ func (p *Peer) answerParked(i int) {
 
 // answer decides about a parked subscription.
 func (p *Peer) answer(k parked) {
-	if n := p.neighbour(k.from); n != nil && p.now < k.until {
+	if n := p.neighbour(k.from); n != nil && p.now < k.until+lifeTime { // the last look may come a little late
 		p.subscribe(n, Subscribe{Stripe: k.stripe, Latest: k.latest, Urgent: k.urgent, Epoch: k.epoch, From: k.seq,
-			Have: k.have, Lost: k.lost, Behind: k.behind}, true)
+			Have: k.have, Lost: k.lost, Behind: k.behind}, k.until)
 	}
 }
 

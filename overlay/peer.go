@@ -415,7 +415,7 @@ func (p *Peer) message(from PeerID, m Message) {
 	case Hello:
 		p.hello(n, m)
 	case Subscribe:
-		p.subscribe(n, m, false)
+		p.subscribe(n, m, 0)
 	case Accept:
 		p.accepted(n, m)
 	case Refuse:

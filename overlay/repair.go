@@ -371,7 +371,7 @@ func (p *Peer) pulled(n *neighbour, m Pull) {
 			busy |= 1 << bit
 		case !p.started || m.Epoch != p.epoch || !p.have.Has(seq):
 			notYet |= 1 << bit
-			p.park(parked{from: n.id, stripe: uint8(p.stripeOf(seq)), seq: seq, epoch: m.Epoch})
+			p.park(parked{from: n.id, stripe: uint8(p.stripeOf(seq)), seq: seq, epoch: m.Epoch}, p.now+parkTime)
 		default:
 			p.out = append(p.out, Action{Kind: ActServe, Peer: n.id, Stripe: uint8(p.stripeOf(seq)), Epoch: p.epoch, Seq: seq})
 		}
@@ -390,7 +390,7 @@ func (p *Peer) pulled(n *neighbour, m Pull) {
 }
 
 // park keeps a request until it can be answered, within bounds.
-func (p *Peer) park(k parked) {
+func (p *Peer) park(k parked, until time.Duration) {
 	p.parked = slices.DeleteFunc(p.parked, func(o parked) bool {
 		return p.now >= o.until || o.from == k.from && o.sub && k.sub && o.stripe == k.stripe
 	})
@@ -403,10 +403,7 @@ func (p *Peer) park(k parked) {
 	if each >= maxParkedEach || len(p.parked) >= maxParked {
 		return
 	}
-	k.until = p.now + parkTime
-	if k.sub {
-		k.until = p.now + 10*parkTime // whoever waits for a stream waits long
-	}
+	k.until = until
 	p.parked = append(p.parked, k)
 }
 

@@ -45,21 +45,17 @@ func (p *Peer) measureSpare() {
 		}
 		b.edge, b.edgeAt = p.edge, p.now
 	}
-	pace := b.stream
-	if pace == 0 {
-		pace = guessedPace
-	}
 	free := float64(p.slots - p.used()) // urgent ones may be beyond the slots
-	rate := max(leastSpare, (spareShare*float64(p.slots)+free)*pace/float64(p.cfg.Stripes))
+	rate := max(leastSpare, (spareShare*float64(p.slots)+free)*p.stripePace())
 	if p.pressed {
 		rate = leastSpare
 	}
 	b.Set(p.now, rate, rate/2)
 }
 
-// rescueDebt is how many times what the bucket holds may be owed for the past of
-// those who carry others: two seconds of what is spare.
-const rescueDebt = 4
+// rescueTime of what all slots carry may be owed for the past of those who carry
+// others: live objects wait that long behind it, and all deadlines with them.
+const rescueTime = 0.5 // s
 
 // givesPast says how a new child gets the past objects of stripe i that it asks for:
 // at all, and ahead of live objects. The past of one that plays is due sooner than
@@ -76,8 +72,17 @@ func (p *Peer) givesPast(n *neighbour, i int, m Subscribe, past int) (given, ahe
 	case past <= max(0, int(has)):
 		return true, true
 	}
-	rescue := m.Urgent && m.Lost != 0 && p.carries(n, i, m.Behind) && has > -rescueDebt*p.spare.Burst()
+	rescue := m.Urgent && m.Lost != 0 && p.carries(n, i, m.Behind) && has > -rescueTime*float64(p.slots)*p.stripePace()
 	return rescue, true
+}
+
+// stripePace returns the objects a second of one stripe.
+func (p *Peer) stripePace() float64 {
+	pace := p.spare.stream
+	if pace == 0 {
+		pace = guessedPace
+	}
+	return pace / float64(p.cfg.Stripes)
 }
 
 // guessedPace of a stream that was not watched yet, objects a second.
