@@ -45,9 +45,6 @@ func (b *Bucket) Has(now time.Duration) float64 {
 	return b.tokens
 }
 
-// Burst returns how many tokens the bucket holds when it is full.
-func (b *Bucket) Burst() float64 { return b.burst }
-
 func (b *Bucket) fill(now time.Duration) {
 	b.tokens = min(b.burst, b.tokens+b.rate*max(0, now-b.at).Seconds())
 	b.at = max(b.at, now)

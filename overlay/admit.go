@@ -83,7 +83,8 @@ func (p *Peer) lessWorth(i int, n *neighbour) int {
 // children have more choice than it has, as those behind a bad NAT know.
 func (p *Peer) admit(n *neighbour, i int, urgent, stranded bool) bool {
 	perStripe := p.cfg.MaxChildren == 0 || p.usedIn(i) < p.cfg.MaxChildren
-	free := p.slots - p.used()
+	used := p.used()
+	free := p.slots - used
 	if urgent {
 		free += p.over()
 	}
@@ -93,7 +94,7 @@ func (p *Peer) admit(n *neighbour, i int, urgent, stranded bool) bool {
 	if p.cfg.Publisher && p.usedIn(i) == 0 && p.slots > 0 {
 		return true // or nobody has the stripe
 	}
-	needy := p.cfg.Publisher && p.usedIn(i) < p.slots/p.cfg.Stripes
+	needy := p.cfg.Publisher && p.usedIn(i) < p.share()
 	most := 0 // a small uplink has no room for even one more
 	if p.slots >= 4 {
 		most = max(1, p.slots/16)
@@ -101,7 +102,6 @@ func (p *Peer) admit(n *neighbour, i int, urgent, stranded bool) bool {
 	if needy && !p.pressed {
 		most++
 	}
-	used := p.used()
 	if p.pressed && !urgent && used >= p.slots {
 		return false // whoever comes beside those there are makes it worse for all
 	}
@@ -133,6 +133,9 @@ func (p *Peer) admit(n *neighbour, i int, urgent, stranded bool) bool {
 	return urgent && free > p.kept(i)
 }
 
+// share is what each stripe has of a publisher's slots.
+func (p *Peer) share() int { return p.slots / p.cfg.Stripes }
+
 // kept counts the places that a publisher keeps for stripes other than i: its slots
 // are shared out evenly. Were they all taken by other stripes, as when half of all
 // die at once and some come sooner, the one peer from whom a whole stripe hangs
@@ -144,13 +147,7 @@ func (p *Peer) kept(i int) (n int) {
 	}
 	for o := range p.stripes {
 		if o != i {
-			sure := 0
-			for _, c := range p.stripes[o].children {
-				if q := p.neighbour(c.id); q != nil && !q.missing && q.asked == 0 {
-					sure++
-				}
-			}
-			n += max(0, p.slots/p.cfg.Stripes-sure)
+			n += max(0, p.share()-p.living(o, func(_ *child, c *neighbour) bool { return c.asked == 0 }))
 		}
 	}
 	return n

@@ -24,9 +24,15 @@ func (p *Peer) used() (n int) {
 	return n
 }
 
-func (p *Peer) usedIn(i int) (n int) {
-	for _, c := range p.stripes[i].children {
-		if o := p.neighbour(c.id); o != nil && !o.missing {
+func (p *Peer) usedIn(i int) int {
+	return p.living(i, func(*child, *neighbour) bool { return true })
+}
+
+// living counts the children of stripe i that are not missing, of those that are such.
+func (p *Peer) living(i int, such func(*child, *neighbour) bool) (n int) {
+	children := p.stripes[i].children
+	for at := range children {
+		if o := p.neighbour(children[at].id); o != nil && !o.missing && such(&children[at], o) {
 			n++
 		}
 	}
@@ -110,7 +116,7 @@ func (p *Peer) subscribe(n *neighbour, m Subscribe, waited time.Duration) {
 		return
 	case !p.started || len(s.path) == 0 || m.Epoch > p.epoch || p.cfg.Standby:
 		p.refuse(n, i, CodeNotYet, 500*time.Millisecond)
-		p.park(waiting(n, m), p.now+10*parkTime) // whoever waits for a stream waits long
+		p.park(waiting(n, m, p.now+10*parkTime)) // whoever waits for a stream waits long
 		return
 	}
 	if m.Urgent && m.Lost != 0 {
@@ -214,7 +220,7 @@ func (p *Peer) unsubscribe(n *neighbour, m Unsubscribe) {
 		p.ban(n.id)
 		return
 	}
-	p.parked = slices.DeleteFunc(p.parked, func(k parked) bool { return k.sub && k.from == n.id && int(k.stripe) == i })
+	p.parked = slices.DeleteFunc(p.parked, func(k parked) bool { return k.sub != nil && k.from == n.id && int(k.stripe) == i })
 	if at := p.childAt(i, n.id); at >= 0 {
 		if c := &p.stripes[i].children[at]; c.away == 0 && p.now-c.since < stayTime {
 			n.left, n.leftAt = min(n.left+1, leftLimit), p.now

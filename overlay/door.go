@@ -18,13 +18,12 @@ import (
 )
 
 // waiting returns subscription m of n as it is parked.
-func waiting(n *neighbour, m Subscribe) parked {
-	return parked{from: n.id, stripe: m.Stripe, sub: true, latest: m.Latest, urgent: m.Urgent, seq: m.From, epoch: m.Epoch,
-		have: m.Have, lost: m.Lost, behind: m.Behind}
+func waiting(n *neighbour, m Subscribe, until time.Duration) parked {
+	return parked{from: n.id, stripe: m.Stripe, sub: &m, until: until}
 }
 
-// holdTime is for how long who carries others waits for a place: a second and a half of
-// what its viewers' buffers hold. Within that it is let in before all who carry less.
+// holdTime is for how long who carries others waits for a place: most of what its
+// viewers' buffers hold (a guess).
 const holdTime = 1500 * time.Millisecond
 
 // hold lets n wait until the roll call under way ends, or as long as one takes; one
@@ -37,7 +36,7 @@ func (p *Peer) hold(n *neighbour, m Subscribe, until time.Duration) {
 		until = p.now + holdTime
 		p.refuse(n, int(m.Stripe), CodeNotYet, max(p.rollEnd-p.now, 0)+lifeTime/4)
 	}
-	p.park(waiting(n, m), until)
+	p.park(waiting(n, m, until))
 }
 
 // afterOthers says whether n, an orphan that carries nobody, is to wait at this
@@ -47,13 +46,8 @@ func (p *Peer) afterOthers(n *neighbour, i int, behind uint8) bool {
 	if !p.cfg.Publisher || p.tookOver() || p.carries(n, i, behind) {
 		return false
 	}
-	able := 0
-	for _, c := range p.stripes[i].children {
-		if o := p.neighbour(c.id); o != nil && !o.missing && p.carries(o, i, c.behind) {
-			able++
-		}
-	}
-	return able < max(1, p.slots/p.cfg.Stripes/2)
+	carry := p.living(i, func(c *child, o *neighbour) bool { return p.carries(o, i, c.behind) })
+	return carry < max(1, p.share()/2)
 }
 
 // carries says whether n, which says that it has so many children behind it in
@@ -74,7 +68,7 @@ func (p *Peer) weight(k parked) int {
 	if !ok {
 		return 0
 	}
-	w := 2 * min(int(k.behind), int(n.hi.Slots), maxWorth)
+	w := 2 * min(int(k.sub.Behind), int(n.hi.Slots), maxWorth)
 	if p.able(n.id, int(n.hi.Slots), int(k.stripe)) {
 		w++
 	}
@@ -86,7 +80,7 @@ func (p *Peer) weight(k parked) int {
 func (p *Peer) answerParked(i int) {
 	var again []parked
 	p.parked = slices.DeleteFunc(p.parked, func(k parked) bool {
-		if k.sub && int(k.stripe) == i {
+		if k.sub != nil && int(k.stripe) == i {
 			again = append(again, k)
 			return true
 		}
@@ -101,8 +95,7 @@ func (p *Peer) answerParked(i int) {
 // answer decides about a parked subscription.
 func (p *Peer) answer(k parked) {
 	if n := p.neighbour(k.from); n != nil && p.now < k.until+lifeTime { // the last look may come a little late
-		p.subscribe(n, Subscribe{Stripe: k.stripe, Latest: k.latest, Urgent: k.urgent, Epoch: k.epoch, From: k.seq,
-			Have: k.have, Lost: k.lost, Behind: k.behind}, k.until)
+		p.subscribe(n, *k.sub, k.until)
 	}
 }
 

@@ -13,7 +13,7 @@ func (p *Peer) newEpoch(epoch, first uint64) {
 	p.nGroups, p.nMarks, p.edgeAt = 0, 0, p.now
 	p.stale = allStale
 	p.pulls = p.pulls[:0]
-	p.parked = slices.DeleteFunc(p.parked, func(k parked) bool { return !k.sub })
+	p.parked = slices.DeleteFunc(p.parked, func(k parked) bool { return k.sub == nil })
 	for _, n := range p.nbrs {
 		n.gone = 0
 	}
@@ -38,7 +38,7 @@ func (p *Peer) answerAll() {
 	turn := make([]int, len(p.stripes))
 	var subs []parked
 	for _, k := range p.parked {
-		if k.sub && p.neighbour(k.from) != nil && p.now < k.until {
+		if k.sub != nil && p.neighbour(k.from) != nil && p.now < k.until {
 			subs = append(subs, k)
 		}
 	}

@@ -23,14 +23,9 @@ type pull struct {
 type parked struct {
 	from   PeerID
 	stripe uint8
-	sub    bool // a Subscribe; else one object of a Pull
-	latest bool
-	urgent bool
+	sub    *Subscribe // nil: one object of a Pull, seq of epoch
 	seq    uint64
 	epoch  uint64
-	have   uint64 // a Subscribe's
-	lost   PeerID // a Subscribe's
-	behind uint8  // a Subscribe's
 	until  time.Duration
 	turn   int // answerAll's
 }
@@ -371,7 +366,7 @@ func (p *Peer) pulled(n *neighbour, m Pull) {
 			busy |= 1 << bit
 		case !p.started || m.Epoch != p.epoch || !p.have.Has(seq):
 			notYet |= 1 << bit
-			p.park(parked{from: n.id, stripe: uint8(p.stripeOf(seq)), seq: seq, epoch: m.Epoch}, p.now+parkTime)
+			p.park(parked{from: n.id, stripe: uint8(p.stripeOf(seq)), seq: seq, epoch: m.Epoch, until: p.now + parkTime})
 		default:
 			p.out = append(p.out, Action{Kind: ActServe, Peer: n.id, Stripe: uint8(p.stripeOf(seq)), Epoch: p.epoch, Seq: seq})
 		}
@@ -390,9 +385,9 @@ func (p *Peer) pulled(n *neighbour, m Pull) {
 }
 
 // park keeps a request until it can be answered, within bounds.
-func (p *Peer) park(k parked, until time.Duration) {
+func (p *Peer) park(k parked) {
 	p.parked = slices.DeleteFunc(p.parked, func(o parked) bool {
-		return p.now >= o.until || o.from == k.from && o.sub && k.sub && o.stripe == k.stripe
+		return p.now >= o.until || o.from == k.from && o.sub != nil && k.sub != nil && o.stripe == k.stripe
 	})
 	each := 0
 	for i := range p.parked {
@@ -403,7 +398,6 @@ func (p *Peer) park(k parked, until time.Duration) {
 	if each >= maxParkedEach || len(p.parked) >= maxParked {
 		return
 	}
-	k.until = until
 	p.parked = append(p.parked, k)
 }
 
@@ -411,7 +405,7 @@ func (p *Peer) park(k parked, until time.Duration) {
 func (p *Peer) serveParked(seq uint64) {
 	for i := 0; i < len(p.parked); {
 		k := p.parked[i]
-		if k.sub || k.seq != seq || k.epoch != p.epoch {
+		if k.sub != nil || k.seq != seq || k.epoch != p.epoch {
 			i++
 			continue
 		}
