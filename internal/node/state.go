@@ -139,6 +139,7 @@ type StreamState struct {
 	Stripes   []StripeState    `json:"stripes"`
 	Refused   map[string]int64 `json:"refused,omitempty"`    // subscriptions, by code
 	RefusedBy map[string]int64 `json:"refused_by,omitempty"` // this peer's, by others
+	Rejected  int64            `json:"rejected"`             // objects that did not verify or parse
 	Counts    CountState       `json:"counts"`
 	// Equivocation: the publisher's key has signed two objects under one number.
 	Equivocation *EquivocationState `json:"equivocation,omitempty"`
@@ -223,7 +224,7 @@ func (n *Node) State() State {
 func (s *Session) state() StreamState {
 	c := &s.count
 	st := StreamState{ID: s.id.String(), Role: s.Role().String(), Levels: []LevelState{}, Stripes: []StripeState{}, Received: c.objects.Load() + c.control.Load(),
-		Unique: c.unique.Load(), Sent: c.outData.Load() + c.outCtl.Load()}
+		Unique: c.unique.Load(), Sent: c.outData.Load() + c.outCtl.Load(), Rejected: c.rejected.Load()}
 	if m, ok := s.cfg.Observer.(measured); ok {
 		st.Measures, st.Lately = m.Measures(), m.Lately()
 	}

@@ -1,6 +1,7 @@
 // Command hostilepeer is an attacker as a real process, for tests on this machine
 // alone: the live runtime around an adversary.Core. It takes part in the stream
-// of a link until it is killed.
+// of a link until it is killed. A polluter is honest until its first SIGINT, so
+// that a test can let it have children first.
 package main
 
 import (
@@ -12,8 +13,10 @@ import (
 	"math/rand/v2"
 	"net"
 	"os"
+	"os/signal"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/peer"
@@ -35,12 +38,12 @@ func main() {
 
 // spoiler breaks a byte of every object before it is passed on: what the observer
 // is shown is what is kept for others.
-type spoiler struct{}
+type spoiler struct{ told atomic.Bool }
 
-func (spoiler) Started(time.Duration, uint64, uint64)                {}
-func (spoiler) Traced(time.Duration, overlay.Trace, *overlay.Action) {}
-func (spoiler) Delivered(_ time.Duration, o *stream.Parsed) { // its own window holds the same bytes
-	if len(o.Payload) > 0 {
+func (*spoiler) Started(time.Duration, uint64, uint64)                {}
+func (*spoiler) Traced(time.Duration, overlay.Trace, *overlay.Action) {}
+func (s *spoiler) Delivered(_ time.Duration, o *stream.Parsed) { // its own window holds the same bytes
+	if s.told.Load() && len(o.Payload) > 0 {
 		o.Payload[len(o.Payload)/2] ^= 1
 	}
 }
@@ -87,7 +90,13 @@ func run() error {
 			Rand: rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64())), Strike: 10 * time.Second})
 	}}
 	if *attack == adversary.Pollute {
-		cfg.Observer = spoiler{}
+		s, told := &spoiler{}, make(chan os.Signal, 1)
+		signal.Notify(told, os.Interrupt)
+		go func() {
+			<-told
+			s.told.Store(true)
+		}()
+		cfg.Observer = s
 	}
 	if _, err := n.Join(l, cfg); err != nil {
 		return err
