@@ -94,6 +94,12 @@ func (p *Peer) admit(n *neighbour, i int, urgent, stranded bool) bool {
 	if p.cfg.Publisher && p.usedIn(i) == 0 && p.slots > 0 {
 		return true // or nobody has the stripe
 	}
+	if p.cfg.Publisher && used < p.slots+p.cfg.Stripes && p.rollEnd == never && p.believed(n) && p.worth(n, i) > 0 && p.barren(i) {
+		if c := p.leaf(i); c >= 0 {
+			p.push(i, c, n.id)
+			return true
+		}
+	}
 	needy := p.cfg.Publisher && p.usedIn(i) < p.share()
 	most := 0 // a small uplink has no room for even one more
 	if p.slots >= 4 {
@@ -131,6 +137,23 @@ func (p *Peer) admit(n *neighbour, i int, urgent, stranded bool) bool {
 	}
 	// The dead child whose orphan this is may still hold a place: one more for a while.
 	return urgent && free > p.kept(i)
+}
+
+// barren says whether stripe i goes no further than to the children that this peer has
+// there.
+func (p *Peer) barren(i int) bool {
+	return p.living(i, func(c *child, n *neighbour) bool { return c.away <= p.now && p.worth(n, i) > 0 }) == 0
+}
+
+// leaf returns the latest child of stripe i that can take no others; -1: none.
+func (p *Peer) leaf(i int) int {
+	children := p.stripes[i].children
+	for c := len(children) - 1; c >= 0; c-- {
+		if o := p.neighbour(children[c].id); o != nil && children[c].away <= p.now && p.worth(o, i) == 0 {
+			return c
+		}
+	}
+	return -1
 }
 
 // share is what each stripe has of a publisher's slots.
