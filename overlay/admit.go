@@ -112,7 +112,7 @@ func (p *Peer) admit(n *neighbour, i int, urgent, stranded bool) bool {
 		return false // whoever comes beside those there are makes it worse for all
 	}
 	extra := 0
-	if stranded && n.hi.Slots > 0 && !p.pressed {
+	if stranded && n.hi.Slots > 0 {
 		extra = 1 // it takes whom it displaces; where none of those that hold the places can, the stripe goes no further
 	}
 	if p.cfg.MaxChildren > 0 && p.usedIn(i) > p.cfg.MaxChildren+extra || used >= p.slots+most+extra {

@@ -99,7 +99,26 @@ func (p *Peer) answer(k parked) {
 	}
 }
 
-// withdraw leaves the doors at which this peer waits for stripe i: it has a parent.
+// patience is for how long who carries others waits at a publisher's door before it is
+// taken as one that finds no parent: others have found somebody by then (a guess).
+const patience = 500 * time.Millisecond
+
+// waitedLong says whether n, which carries others, has waited at this publisher's door,
+// where it may until a time, 0: it does not, for so long that it is likely what all
+// those hang from who found each other meanwhile.
+func (p *Peer) waitedLong(n *neighbour, i int, behind uint8, until time.Duration) bool {
+	return p.cfg.Publisher && until != 0 && p.now > until-holdTime+patience && p.carries(n, i, behind)
+}
+
+// waits says whether this peer, which carries others in stripe i, stays at the doors
+// there until the parent that it found has brought something of what it owes. Where
+// half have died, orphans find each other sooner than a busy publisher answers, and
+// whoever let one of them in would have done so for nothing. (Found by simulation:
+// those from whom most hung were let in, and had left.)
+func (p *Peer) waits(i int) bool { return !p.stripes[i].trust.paid && p.usedIn(i) > 0 }
+
+// withdraw leaves the doors at which this peer waits for stripe i: it has a parent that
+// will do.
 func (p *Peer) withdraw(i int) {
 	for _, n := range p.nbrs {
 		if n.promised&(1<<i) != 0 {

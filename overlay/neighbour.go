@@ -142,7 +142,7 @@ func (p *Peer) lost(id PeerID) {
 			v.dialing = false
 			v.fails = min(v.fails+1, 6)
 			v.again = p.now + p.jitter(time.Second<<v.fails)
-			if n := p.neighbour(id); n != nil && p.isParent(id) { // it may only have been started anew
+			if n := p.neighbour(id); n != nil && (p.isParent(id) || n.hi.Publisher && p.silent(n)) { // it may only have been started anew
 				v.again = p.now + p.jitter(quickDial)
 			}
 			if v.fails == 6 {

@@ -114,8 +114,9 @@ func (p *Peer) accepted(n *neighbour, m Accept) {
 	try := s.try
 	if try.to != n.id {
 		// A parked request may be answered late: welcome where nothing else was
-		// found, or where what was found is of an epoch that is over.
-		late := n.promised&(1<<i) != 0 && s.old == 0 && (m.Epoch > p.epoch || p.now < n.soon && (s.parent == 0 || s.episode.on))
+		// found, or nothing that has brought what it owes, or where what was found
+		// is of an epoch that is over.
+		late := n.promised&(1<<i) != 0 && s.old == 0 && (m.Epoch > p.epoch || p.now < n.soon && (s.parent == 0 || s.episode.on || p.waits(i)))
 		if !late && (try.to != 0 || s.parent != 0) {
 			p.send(n.id, Unsubscribe{Stripe: m.Stripe})
 			return
@@ -183,7 +184,9 @@ func (p *Peer) accepted(n *neighbour, m Accept) {
 		s.holeAt = p.now - p.holeDelay()
 	}
 	p.setPath(i, m.Path)
-	p.withdraw(i)
+	if !p.waits(i) {
+		p.withdraw(i)
+	}
 	if slices.Contains(s.standbys, n.id) { // where the path is the same again, nothing else makes it choose anew
 		p.standAt = min(p.standAt, p.now+150*time.Millisecond)
 	}
@@ -258,7 +261,7 @@ func (p *Peer) refused(n *neighbour, m Refuse) {
 	}
 	n.busy[i] = p.now + p.jitter(wait)
 	n.breaker.Success() // no is an answer
-	if m.Code == CodeNotYet {
+	if n.promised &^= 1 << i; m.Code == CodeNotYet {
 		n.promised |= 1 << i
 		n.soon = p.now + n.within(wait+lifeTime)
 	}
@@ -296,7 +299,11 @@ func (p *Peer) attemptFailed(i int) {
 			n.failedAt = p.now
 		}
 		n.busy[i] = p.now + p.jitter(time.Second)
-		p.send(n.id, Unsubscribe{Stripe: uint8(i)}) // its Accept may be on the way
+		if n.id == p.grandparent(i) && p.usedIn(i) > 0 && (s.episode.on || s.orphan) {
+			n.promised, n.soon = n.promised|1<<i, p.now+holdTime // many ask it: its answer is slow, and worth more than others'
+		} else {
+			p.send(n.id, Unsubscribe{Stripe: uint8(i)}) // its Accept may be on the way
+		}
 	}
 	if s.episode.on || s.orphan {
 		p.callRoll()

@@ -71,6 +71,8 @@ func (p *Peer) givesPast(n *neighbour, i int, m Subscribe, past int) (given, ahe
 		return true, false
 	case past <= max(0, int(has)):
 		return true, true
+	case p.tookOver():
+		return true, true // nobody else has it
 	}
 	rescue := m.Urgent && m.Lost != 0 && p.carries(n, i, m.Behind) && has > -rescueTime*float64(p.slots)*p.stripePace()
 	return rescue, true

@@ -31,6 +31,7 @@ const (
 // trust counts what the parent of a stripe brings.
 type trust struct {
 	from             uint64 // what came before it does not count
+	paid             bool   // something from there on came
 	brought, skipped int
 	said             uint64        // where it stands by its Status
 	aheadAt          time.Duration // since when its claims are ahead; 0: they are not
@@ -65,6 +66,10 @@ func (p *Peer) measure(i int, ev *Event) {
 		return
 	}
 	s.fresh = false // only now it has begun: a beacon is a word
+	if ev.Seq >= s.trust.from && !s.trust.paid {
+		s.trust.paid = true
+		p.withdraw(i)
+	}
 	pos := s.prog.Position()
 	switch {
 	case ev.Seq >= pos:
