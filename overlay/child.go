@@ -115,7 +115,7 @@ func (p *Peer) subscribe(n *neighbour, m Subscribe, waited time.Duration) {
 		p.refuse(n, i, CodeLoop, time.Second)
 		return
 	case !p.started || len(s.path) == 0 || m.Epoch > p.epoch || p.cfg.Standby:
-		p.refuse(n, i, CodeNotYet, 500*time.Millisecond)
+		p.refuse(n, i, CodeNotYet, standWait)
 		p.park(waiting(n, m, p.now+10*parkTime)) // whoever waits for a stream waits long
 		return
 	}

@@ -117,11 +117,16 @@ func (p *Peer) waitedLong(n *neighbour, i int, behind uint8, until time.Duration
 // those from whom most hung were let in, and had left.)
 func (p *Peer) waits(i int) bool { return !p.stripes[i].trust.paid && p.usedIn(i) > 0 }
 
+// standWait is what NOT_YET says where there is no stream yet, longer than a roll call
+// takes: at the door of who stands by for the publisher its children wait, whatever
+// parent they find meanwhile.
+const standWait = 500 * time.Millisecond
+
 // withdraw leaves the doors at which this peer waits for stripe i: it has a parent that
 // will do.
 func (p *Peer) withdraw(i int) {
 	for _, n := range p.nbrs {
-		if n.promised&(1<<i) != 0 {
+		if n.promised&^n.stands&(1<<i) != 0 {
 			n.promised &^= 1 << i
 			p.send(n.id, Unsubscribe{Stripe: uint8(i)})
 		}

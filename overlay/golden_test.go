@@ -203,7 +203,11 @@ func (s *script) line(t *testing.T, d *datadriven.TestData, f []string) {
 	case "accept":
 		message(Accept{Stripe: stripe, Epoch: s.epoch, Start: w.num("start"), Path: w.ids("path")})
 	case "refuse":
-		message(Refuse{Stripe: stripe, Code: Code(w.num("code")), Wait: time.Second, Alternatives: w.ids("alternatives")})
+		wait := time.Second
+		if v, ok := w.text("wait"); ok {
+			wait = w.dur(v)
+		}
+		message(Refuse{Stripe: stripe, Code: Code(w.num("code")), Wait: wait, Alternatives: w.ids("alternatives")})
 	case "subscribe":
 		message(Subscribe{Stripe: stripe, Latest: w.has("latest"), Urgent: w.has("urgent"), Epoch: w.numOr("epoch", s.epoch), From: w.num("from"), Have: w.num("have"), Lost: PeerID(w.num("lost")), Behind: uint8(w.num("behind"))})
 	case "object", "pulled":

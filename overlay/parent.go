@@ -261,8 +261,12 @@ func (p *Peer) refused(n *neighbour, m Refuse) {
 	}
 	n.busy[i] = p.now + p.jitter(wait)
 	n.breaker.Success() // no is an answer
-	if n.promised &^= 1 << i; m.Code == CodeNotYet {
+	n.promised, n.stands = n.promised&^(1<<i), n.stands&^(1<<i)
+	if m.Code == CodeNotYet {
 		n.promised |= 1 << i
+		if wait >= standWait {
+			n.stands |= 1 << i
+		}
 		n.soon = p.now + n.within(wait+lifeTime)
 	}
 	for _, id := range m.Alternatives[:min(len(m.Alternatives), maxAlternatives)] {

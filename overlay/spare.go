@@ -71,11 +71,12 @@ func (p *Peer) givesPast(n *neighbour, i int, m Subscribe, past int) (given, ahe
 		return true, false
 	case past <= max(0, int(has)):
 		return true, true
-	case p.tookOver():
-		return true, true // nobody else has it
 	}
-	rescue := m.Urgent && m.Lost != 0 && p.carries(n, i, m.Behind) && has > -rescueTime*float64(p.slots)*p.stripePace()
-	return rescue, true
+	bearable := has > -rescueTime*float64(p.slots)*p.stripePace()
+	if p.tookOver() { // nobody else has the group that is on
+		return true, bearable
+	}
+	return m.Urgent && m.Lost != 0 && p.carries(n, i, m.Behind) && bearable, true
 }
 
 // stripePace returns the objects a second of one stripe.

@@ -26,6 +26,7 @@ type neighbour struct {
 	watching uint32 // stripes of which it wants to know our path
 	watched  uint32 // stripes of which we asked its path
 	promised uint32 // stripes of which it said NOT_YET: its Accept may come later
+	stands   uint32 // of these, for want of the stream
 	// soon is until when that is welcome at its door: its path may be an old one after that.
 	soon     time.Duration
 	hi       Hello

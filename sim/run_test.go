@@ -102,6 +102,28 @@ func asJSON(t testing.TB, v any) string {
 	return string(b)
 }
 
+// Whole networks in which something at the very top goes, of a size at which that
+// shows: the publisher, whose standby takes over; and half of all, when the first
+// viewers, who hold the publisher's places, are free riders (seed 13).
+func TestWhatGoesAtTheTopCostsHardlyAnyoneAnything(t *testing.T) {
+	for name, c := range map[string]struct {
+		peers int
+		seed  uint64
+		least float64
+	}{"publisher-failover": {200, 3, 0.95}, "mass-failure": {400, 13, 0.95}} {
+		t.Run(name, func(t *testing.T) {
+			s, _ := Find(name)
+			s.Settings.Join, s.Settings.Settle, s.Settings.Duration = 2*time.Second, 3*time.Second, 6*time.Second
+			for i := range s.Faults {
+				s.Faults[i].At = 2 * time.Second
+			}
+			if got := *run(t, s, Options{Peers: c.peers, Seed: c.seed}).Summary.SurvivorsIntact; got < c.least {
+				t.Errorf("%.3f of the survivors missed nothing, want %.2f", got, c.least)
+			}
+		})
+	}
+}
+
 func TestDifferentSeedsGiveDifferentHashes(t *testing.T) {
 	s := small(t, "calm")
 	s.Settings.Duration = time.Second
