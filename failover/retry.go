@@ -21,7 +21,7 @@ const maxAttempts = 30
 func (b *Backoff) Next(rng *rand.Rand) time.Duration {
 	top := b.Base
 	for i := uint8(0); i < b.attempts && top < b.Cap; i++ {
-		top *= 2
+		top += min(top, b.Cap-top) // no further than a Duration goes
 	}
 	if b.attempts < maxAttempts {
 		b.attempts++
@@ -30,7 +30,7 @@ func (b *Backoff) Next(rng *rand.Rand) time.Duration {
 	if top <= b.Floor {
 		return b.Floor
 	}
-	return b.Floor + time.Duration(rng.Int64N(int64(top-b.Floor)+1))
+	return b.Floor + time.Duration(rng.Uint64N(uint64(top-b.Floor)+1))
 }
 
 // Attempts returns how many retries there were since Reset, at most 30.

@@ -35,6 +35,19 @@ func TestBackoffStaysBetweenFloorAndCap(t *testing.T) {
 	})
 }
 
+// The longest Durations are no special case.
+func TestBackoffTakesTheLongestDurations(t *testing.T) {
+	rng := rand.New(rand.NewPCG(1, 1))
+	for _, base := range []time.Duration{1, math.MaxInt64/2 + 1, math.MaxInt64} {
+		b := Backoff{Base: base, Cap: math.MaxInt64}
+		for i := range 100 {
+			if wait := b.Next(rng); wait < 0 {
+				t.Fatalf("base %v: wait %d is %v", base, i, wait)
+			}
+		}
+	}
+}
+
 // TestBackoffUsesItsWholeRangeEvenly: full jitter is uniform over the range,
 // whose top doubles with every attempt.
 func TestBackoffUsesItsWholeRangeEvenly(t *testing.T) {
