@@ -147,9 +147,18 @@ func (p *Peer) barren(i int) bool {
 
 // leaf returns the latest child of stripe i that can take no others; -1: none.
 func (p *Peer) leaf(i int) int {
+	return p.latest(i, func(c *child) bool {
+		o := p.neighbour(c.id)
+		return o != nil && p.worth(o, i) == 0
+	})
+}
+
+// latest returns the latest child of stripe i that was not asked to move, of those
+// that are such; -1: none.
+func (p *Peer) latest(i int, such func(*child) bool) int {
 	children := p.stripes[i].children
 	for c := len(children) - 1; c >= 0; c-- {
-		if o := p.neighbour(children[c].id); o != nil && children[c].away <= p.now && p.worth(o, i) == 0 {
+		if ch := &children[c]; ch.away <= p.now && such(ch) {
 			return c
 		}
 	}
@@ -194,13 +203,7 @@ func (p *Peer) settled(i int) int {
 	if p.now < p.pushAt {
 		return -1
 	}
-	children := p.stripes[i].children
-	for c := len(children) - 1; c >= 0; c-- {
-		if ch := &children[c]; ch.away <= p.now && !ch.stranded && p.now-ch.since > pushPause {
-			return c
-		}
-	}
-	return -1
+	return p.latest(i, func(c *child) bool { return !c.stranded && p.now-c.since > pushPause })
 }
 
 // pushOther asks a child of the stripe with most children, other than i, to move.
@@ -214,14 +217,8 @@ func (p *Peer) pushOther(i int) bool {
 	if from < 0 {
 		return false
 	}
-	children := p.stripes[from].children
-	for c := len(children) - 1; c >= 0; c-- {
-		if children[c].away <= p.now {
-			p.push(from, c, p.stripes[from].parent)
-			return true
-		}
-	}
-	return false
+	p.push(from, p.latest(from, func(*child) bool { return true }), p.stripes[from].parent)
+	return true
 }
 
 // staying counts the children of stripe i that were not asked to move.

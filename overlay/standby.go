@@ -57,8 +57,8 @@ func (p *Peer) chooseStandbys() {
 func (p *Peer) kinOf(i int) []PeerID {
 	s := &p.stripes[i]
 	var ids []PeerID
-	if len(s.path) >= 3 {
-		ids = append(ids, s.path[len(s.path)-3])
+	if id := p.grandparent(i); id != 0 {
+		ids = append(ids, id)
 	}
 	ids = append(ids, s.uncles...)
 	if len(s.path) == 2 { // under the publisher there is only the own row
@@ -104,8 +104,7 @@ func (p *Peer) watchOptions(i int, masks map[PeerID]uint32, dials int) int {
 // what the stripe's other peers lack. (Found by simulation: half of 10,000 die, and the
 // one from whom all of a stripe hung first had to dial, among all who then did.)
 func (p *Peer) nextToRoot(i int, id PeerID) bool {
-	path := p.stripes[i].path
-	return len(path) == 3 && id == path[0] && p.usedIn(i) > 0
+	return id == p.grandparent(i) && id == p.stripes[i].path[0] && p.usedIn(i) > 0
 }
 
 // pickStandbys chooses for stripe i among the neighbours whose path is known:
