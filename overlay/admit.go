@@ -3,7 +3,10 @@ package overlay
 // This file answers: who is let in where there is little room, and who has to
 // make room?
 
-import "slices"
+import (
+	"slices"
+	"time"
+)
 
 // over is by how many children the urgent and the pushing may exceed the slots
 // for a while: a small uplink has no room for even one more, and a publisher that
@@ -79,9 +82,13 @@ func (p *Peer) lessWorth(i int, n *neighbour) int {
 // home stripe, belong near the root), and in its own home stripe by asking a
 // child of another stripe to move. Nobody is cut off.
 //
-// stranded is a peer that plays but finds no parent in this stripe; most of our
-// children have more choice than it has, as those behind a bad NAT know.
-func (p *Peer) admit(n *neighbour, i int, urgent, stranded bool) bool {
+// A stranded peer plays but finds no parent in this stripe; most of our children have
+// more choice than it has, as those behind a bad NAT know. Who has waited long is taken
+// for one, beside children from whom less hangs.
+func (p *Peer) admit(n *neighbour, m Subscribe, waited time.Duration) bool {
+	i, urgent := int(m.Stripe), m.Urgent
+	below := p.displaces(n, m, waited)
+	stranded := below > 0
 	perStripe := p.cfg.MaxChildren == 0 || p.usedIn(i) < p.cfg.MaxChildren
 	used := p.used()
 	free := p.slots - used
@@ -122,7 +129,7 @@ func (p *Peer) admit(n *neighbour, i int, urgent, stranded bool) bool {
 	// go before the worthier one is here to take them.
 	c := p.lessWorth(i, n)
 	if c < 0 && stranded {
-		c = p.settled(i)
+		c = p.settled(i, below)
 	}
 	if c >= 0 {
 		p.pushAt = p.now + pushPause
@@ -197,13 +204,40 @@ func (p *Peer) leaving() (n int) {
 	return n
 }
 
-// settled returns a child of stripe i that can be asked to move for a stranded
-// peer: the latest of those that are not stranded themselves; -1: none.
-func (p *Peer) settled(i int) int {
+// displaces is below how many children a child of m's stripe may be asked to move for n:
+// any, for one that is stranded; 0: for n nobody is who is worth as much.
+func (p *Peer) displaces(n *neighbour, m Subscribe, waited time.Duration) int {
+	switch {
+	case m.stranded():
+		return anyLoad
+	case p.waitedLong(n, m, waited):
+		return int(m.Behind)
+	}
+	return 0
+}
+
+// anyLoad is more children than anybody has.
+const anyLoad = 1 << 16
+
+// settled returns a child of stripe i that can be asked to move for a stranded peer:
+// the latest of those that are not stranded themselves, and have less than half of so
+// many children; -1: none. (Found by simulation: among liars, each from whom
+// hundreds hung was asked to move for the next one, and moved to a liar.)
+func (p *Peer) settled(i, below int) int {
 	if p.now < p.pushAt {
 		return -1
 	}
-	return p.latest(i, func(c *child) bool { return !c.stranded && p.now-c.since > pushPause })
+	return p.latest(i, func(c *child) bool {
+		return !c.stranded && p.now-c.since > pushPause && 2*p.load(c.id) < below
+	})
+}
+
+// load is how many children peer id has by its word, in all stripes.
+func (p *Peer) load(id PeerID) int {
+	if n := p.neighbour(id); n != nil {
+		return max(int(n.hi.Slots)-int(n.free), 0)
+	}
+	return 0
 }
 
 // pushOther asks a child of the stripe with most children, other than i, to move.

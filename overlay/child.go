@@ -129,7 +129,7 @@ func (p *Peer) subscribe(n *neighbour, m Subscribe, waited time.Duration) {
 			p.hold(n, m, 0)
 			return
 		}
-		if !p.admit(n, i, m.Urgent, m.stranded() || p.waitedLong(n, i, m.Behind, waited)) {
+		if !p.admit(n, m, waited) {
 			if m.Urgent {
 				// Some of those who hold a place may be dead; and the next place is for
 				// who carries others.

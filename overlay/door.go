@@ -106,8 +106,8 @@ const patience = 500 * time.Millisecond
 // waitedLong says whether n, which carries others, has waited at this publisher's door,
 // where it may until a time, 0: it does not, for so long that it is likely what all
 // those hang from who found each other meanwhile.
-func (p *Peer) waitedLong(n *neighbour, i int, behind uint8, until time.Duration) bool {
-	return p.cfg.Publisher && until != 0 && p.now > until-holdTime+patience && p.carries(n, i, behind)
+func (p *Peer) waitedLong(n *neighbour, m Subscribe, until time.Duration) bool {
+	return p.cfg.Publisher && until != 0 && p.now > until-holdTime+patience && p.carries(n, int(m.Stripe), m.Behind)
 }
 
 // waits says whether this peer, which carries others in stripe i, stays at the doors

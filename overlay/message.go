@@ -120,7 +120,7 @@ type StripeStatus struct {
 	Stripe   uint8
 	Fed      bool     // the sender has a parent there that is not in doubt
 	Depth    uint8    // length of the path; 0: none
-	Position uint64   // everything below it was received or given up
+	Position uint64   // everything below it was received, given up, or missing for long
 	Path     []PeerID // only for watched stripes; from the publisher down to the sender
 }
 
