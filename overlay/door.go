@@ -68,7 +68,7 @@ func (p *Peer) weight(k parked) int {
 	if !ok {
 		return 0
 	}
-	w := 2 * min(int(k.sub.Behind), int(n.hi.Slots), maxWorth)
+	w := 2 * p.behind(n, *k.sub)
 	if p.able(n.id, int(n.hi.Slots), int(k.stripe)) {
 		w++
 	}

@@ -54,6 +54,8 @@ type Peer struct {
 	repairAt time.Duration
 	drainAt  time.Duration
 	rollEnd  time.Duration // when answers to a roll call are due
+	moves    []move
+	moveAt   time.Duration // when the first of moves is due
 
 	stripes []stripe
 	have    *stream.SeqSet
@@ -215,7 +217,7 @@ func New(cfg Config, self PeerID, rng *rand.Rand) (*Peer, error) {
 			p.stripes[s].path = []PeerID{self}
 		}
 	}
-	p.repairAt, p.drainAt, p.trimAt, p.rollEnd, p.lackAt = never, never, never, never, never
+	p.repairAt, p.drainAt, p.trimAt, p.rollEnd, p.lackAt, p.moveAt = never, never, never, never, never, never
 	p.stale = allStale
 	p.measureSpare()
 	return p, nil
@@ -292,7 +294,7 @@ func (p *Peer) Deadline() time.Duration {
 		}
 		p.stale = 0
 	}
-	d := min(p.statusAt, p.trimAt, p.shufAt, p.standAt, p.braidAt, p.repairAt, p.drainAt, p.rollEnd)
+	d := min(p.statusAt, p.trimAt, p.shufAt, p.standAt, p.braidAt, p.repairAt, p.drainAt, p.rollEnd, p.moveAt)
 	for _, at := range p.dues[:len(p.stripes)] {
 		d = min(d, at)
 	}
@@ -335,6 +337,9 @@ func (p *Peer) timeout() {
 		p.leaveTick(s)
 		p.settleMove(s)
 		p.kinTick(s)
+	}
+	if p.now >= p.moveAt {
+		p.makeMoves()
 	}
 	if p.now >= p.repairAt {
 		p.repair()

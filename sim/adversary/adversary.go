@@ -40,7 +40,7 @@ const (
 	floodEvery = 50 * time.Millisecond
 	// crawlEvery is the pace at which attackers dial honest peers.
 	crawlEvery = 250 * time.Millisecond
-	// Claimed are the slots that a liar says it has.
+	// Claimed are the slots that a liar says it has, and the children behind it.
 	Claimed = 255
 	// noted bounds what an attacker keeps of what it hears of others.
 	noted = 64
@@ -255,7 +255,7 @@ func (f *Core) says(m overlay.Message) overlay.Message {
 		return m
 	case overlay.Subscribe:
 		if f.Attack == FakeUrgent {
-			m.Urgent = true
+			m.Urgent, m.Behind = true, Claimed
 			if len(f.kin) > 0 {
 				m.Lost = f.kin[f.Rand.IntN(len(f.kin))].child
 			}
@@ -324,7 +324,7 @@ func (f *Core) acts(now time.Duration, out []overlay.Action) []overlay.Action {
 	case FakeUrgent:
 		for range min(len(f.kin), 4) {
 			k := f.kin[f.Rand.IntN(len(f.kin))]
-			out = send(out, k.parent, overlay.Subscribe{Stripe: k.stripe, Urgent: true, Epoch: f.epoch, From: f.edge, Lost: k.child})
+			out = send(out, k.parent, overlay.Subscribe{Stripe: k.stripe, Urgent: true, Epoch: f.epoch, From: f.edge, Lost: k.child, Behind: Claimed})
 		}
 		out = f.crawls(out)
 	case Eclipse:
@@ -353,7 +353,7 @@ func (f *Core) floods(id overlay.PeerID, out []overlay.Action) []overlay.Action 
 	case 1:
 		out = send(out, id, overlay.Watch{Mask: 1<<k - 1})
 	case 2:
-		out = send(out, id, overlay.Subscribe{Stripe: uint8(stripe), Urgent: true, Epoch: f.epoch})
+		out = send(out, id, overlay.Subscribe{Stripe: uint8(stripe), Urgent: true, Epoch: f.epoch, Behind: Claimed})
 	case 3:
 		out = send(out, id, overlay.Unsubscribe{Stripe: uint8(stripe)})
 	}
