@@ -234,16 +234,25 @@ func (p *Peer) settled(i, below int) int {
 		return -1
 	}
 	return p.latest(i, func(c *child) bool {
-		return !c.stranded && p.now-c.since > pushPause && 2*p.load(c.id) < below
+		return !c.stranded && p.now-c.since > pushPause && 2*p.load(c, i) < below
 	})
 }
 
-// load is how many children peer id has by its word, in all stripes.
-func (p *Peer) load(id PeerID) int {
-	if n := p.neighbour(id); n != nil {
-		return max(int(n.hi.Slots)-int(n.free), 0)
+// load is how many children c has in stripe i, of which it is a child, by its word, which
+// counts as in behind.
+func (p *Peer) load(c *child, i int) int {
+	n := p.neighbour(c.id)
+	if n == nil {
+		return 0
 	}
-	return 0
+	told := 0
+	if st, ok := n.of(i); ok {
+		told = int(st.Children)
+	}
+	if p.now-c.since < statusEvery { // it may not have said how many it has now
+		told = max(told, int(c.behind))
+	}
+	return min(told, int(n.hi.Slots), maxWorth)
 }
 
 // pushOther has a child of the stripe with most children, other than i, make room for

@@ -28,7 +28,7 @@ import (
 //	unsubscribe ID stripe=N
 //	object ID FROM-TO [group=N]                    objects FROM to TO arrive from ID (own: id 1)
 //	beacon ID stripe=N seq=N
-//	status ID [unfed] [free=N] depth=N path=…      the same for all stripes; 4 free
+//	status ID [unfed] [free=N] [children=N] depth=N path=…    the same for all stripes; 4 free
 //	pull ID first=N bits=N
 //	miss ID code=N first=N bits=N
 //	path ID stripe=N path=…
@@ -220,7 +220,7 @@ func (s *script) line(t *testing.T, d *datadriven.TestData, f []string) {
 	case "status":
 		m := Status{Free: uint16(w.numOr("free", 4)), Epoch: s.epoch, Edge: w.num("edge")}
 		for i := range uint8(4) {
-			m.Stripes = append(m.Stripes, StripeStatus{Stripe: i, Fed: !w.has("unfed"), Depth: uint8(w.num("depth")), Position: w.num("edge"), Path: w.ids("path")})
+			m.Stripes = append(m.Stripes, StripeStatus{Stripe: i, Fed: !w.has("unfed"), Depth: uint8(w.num("depth")), Children: uint8(w.num("children")), Position: w.num("edge"), Path: w.ids("path")})
 		}
 		message(m)
 	case "pull":

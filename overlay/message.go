@@ -115,11 +115,15 @@ type Status struct {
 	Stripes  []StripeStatus
 }
 
+// MaxChildrenTold is the most children of a stripe that a Status tells of.
+const MaxChildrenTold = 127
+
 // StripeStatus is one stripe of a Status.
 type StripeStatus struct {
 	Stripe   uint8
 	Fed      bool     // the sender has a parent there that is not in doubt
 	Depth    uint8    // length of the path; 0: none
+	Children uint8    // living children of the sender there, up to MaxChildrenTold
 	Position uint64   // everything below it was received, given up, or missing for long
 	Path     []PeerID // only for watched stripes; from the publisher down to the sender
 }

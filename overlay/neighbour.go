@@ -256,7 +256,7 @@ func (p *Peer) tell(n *neighbour) {
 	m.Stripes = make([]StripeStatus, len(p.stripes))
 	for i := range p.stripes {
 		s := &p.stripes[i]
-		st := StripeStatus{Stripe: uint8(i), Fed: p.fed(i), Depth: uint8(min(len(s.path), 255)), Position: p.standsAt(i)}
+		st := StripeStatus{Stripe: uint8(i), Fed: p.fed(i), Depth: uint8(min(len(s.path), 255)), Children: uint8(min(p.usedIn(i), MaxChildrenTold)), Position: p.standsAt(i)}
 		if n.watching&(1<<i) != 0 {
 			st.Path = s.path
 		}

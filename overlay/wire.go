@@ -75,7 +75,7 @@ func AppendMessage(b []byte, m Message) []byte {
 		b = binary.AppendUvarint(b, m.Edge)
 		b = append(b, byte(len(m.Stripes)))
 		for _, s := range m.Stripes {
-			b = append(b, s.Stripe, bitsOf(s.Fed), s.Depth)
+			b = append(b, s.Stripe, bitsOf(s.Fed)|s.Children<<1, s.Depth)
 			b = binary.AppendUvarint(b, s.Position)
 			b = appendPeers(b, s.Path)
 		}
@@ -307,7 +307,9 @@ func (r *messageReader) status() Status {
 		if r.err != nil {
 			break
 		}
-		s := StripeStatus{Stripe: r.stripe(false), Fed: r.flags("flags", 1) != 0, Depth: r.byte("depth")}
+		s := StripeStatus{Stripe: r.stripe(false)}
+		flags := r.byte("flags")
+		s.Fed, s.Children, s.Depth = flags&1 != 0, flags>>1, r.byte("depth")
 		s.Position, s.Path = r.number("position", stream.MaxSeq), r.peers("path", MaxPath)
 		m.Stripes = append(m.Stripes, s)
 	}

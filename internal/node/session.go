@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -549,15 +550,30 @@ func (s *Session) send(l *link, m overlay.Message) {
 			l.out.push(queued{frame: appendFrame(nil, frameCard, raw)}, false)
 		}
 	}
-	if sub, ok := m.(overlay.Subscribe); ok && l.old {
-		sub.Behind = 0 // version 1 cannot read it
-		m = sub
+	if l.old {
+		m = forVersion1(m)
 	}
 	body := overlay.AppendMessage(nil, m)
 	if !l.out.push(queued{frame: appendFrame(make([]byte, 0, len(body)+4), frameMessage, body)}, false) {
 		l.close(false) // it does not even read control messages
 	}
 	s.dirty = append(s.dirty, l.out)
+}
+
+// forVersion1 leaves out of m what version 1 cannot read.
+func forVersion1(m overlay.Message) overlay.Message {
+	switch m := m.(type) {
+	case overlay.Subscribe:
+		m.Behind = 0
+		return m
+	case overlay.Status:
+		m.Stripes = slices.Clone(m.Stripes)
+		for i := range m.Stripes {
+			m.Stripes[i].Children = 0
+		}
+		return m
+	}
+	return m
 }
 
 // mentioned returns the peers in m that the receiver may want to dial.

@@ -231,14 +231,20 @@ func (f *Core) says(m overlay.Message) overlay.Message {
 		}
 		return m
 	case overlay.Status:
+		if f.Attack != LiePath && f.Attack != PullFlood && !f.covets() {
+			return m
+		}
+		m.Stripes = slices.Clone(m.Stripes)
+		for i := range m.Stripes {
+			st := &m.Stripes[i]
+			st.Children = overlay.MaxChildrenTold
+			if f.Attack == LiePath && st.Depth > 0 {
+				st.Depth, st.Path, st.Fed = 2, f.short(st.Path), true
+			}
+		}
 		switch {
 		case f.Attack == LiePath:
-			m.Free, m.Stripes = Claimed, slices.Clone(m.Stripes)
-			for i := range m.Stripes {
-				if st := &m.Stripes[i]; st.Depth > 0 {
-					st.Depth, st.Path, st.Fed = 2, f.short(st.Path), true
-				}
-			}
+			m.Free = Claimed
 		case f.covets():
 			m.Free = Claimed / 8
 		}
