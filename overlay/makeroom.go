@@ -10,19 +10,26 @@ import (
 
 // displaces is how much has to hang from n, in children of m's stripe, for a child there
 // to move for it though that one is worth as much: less than half of so many hang from
-// it. 0: none moves.
+// it. 0: none moves. From a publisher's child the stripe hangs: it moves for no single
+// viewer. Relays take in whoever finds no parent, as those behind a bad NAT have few to ask.
 func (p *Peer) displaces(n *neighbour, m Subscribe, waited time.Duration) int {
 	switch {
-	case m.stranded():
+	case m.stranded() && p.cfg.Publisher:
 		return max(2*fewBehind+1, p.behind(n, m))
+	case m.stranded():
+		return anyBehind
 	case p.waitedLong(n, m, waited):
 		return p.behind(n, m)
 	}
 	return 0
 }
 
-// fewBehind are children that may have to move with their parent for one that finds none.
-const fewBehind = 2
+const (
+	// fewBehind are children that may have to move with a publisher's child.
+	fewBehind = 2
+	// anyBehind is more than twice what anybody has.
+	anyBehind = 4 * MaxChildrenTold
+)
 
 // lessWorth returns the child of stripe i that is to make room for n: the one
 // worth least, if n is worth more than twice as much; -1: there is none, or
