@@ -44,7 +44,7 @@ const maxWorth = 24
 // Slots are a claim: beyond maxWorth more of them are worth nothing, or one who
 // says that it has thousands takes the places of all who are what they say.
 func (p *Peer) worth(n *neighbour, i int) int {
-	w := min(int(n.hi.Slots), maxWorth)
+	w := n.counts(maxWorth)
 	switch {
 	case Home(n.id, p.cfg.Stripes) == i:
 		return w
@@ -81,7 +81,7 @@ func (p *Peer) admit(n *neighbour, m Subscribe, waited time.Duration) bool {
 	}
 	if p.cfg.Publisher && used < p.slots+p.cfg.Stripes && p.rollEnd == never && p.believed(n) && p.worth(n, i) > 0 && p.barren(i) {
 		if c := p.leaf(i); c >= 0 {
-			p.makeRoom(i, c, n.id, n.id, i)
+			p.makeRoom(i, c, n.id, i)
 			return true
 		}
 	}
@@ -111,7 +111,7 @@ func (p *Peer) admit(n *neighbour, m Subscribe, waited time.Duration) bool {
 	}
 	if c >= 0 {
 		p.pushAt = p.now + pushPause
-		p.makeRoom(i, c, n.id, n.id, i)
+		p.makeRoom(i, c, n.id, i)
 		return true
 	}
 	if p.leaving() >= most || used >= p.slots+most {
@@ -150,11 +150,9 @@ func (p *Peer) kept(i int) (n int) {
 	return n
 }
 
-// behind is how many children sender n of m has in its stripe, by its word: it counts
-// up to the slots that it has, and up to maxWorth.
-func (p *Peer) behind(n *neighbour, m Subscribe) int {
-	return min(int(m.Behind), int(n.hi.Slots), maxWorth)
-}
+// counts is what n's word counts for, that it has so many children or can have them: up
+// to its slots, and up to maxWorth.
+func (n *neighbour) counts(children int) int { return min(children, int(n.hi.Slots), maxWorth) }
 
 // alternatives names peers that may take stripe i's child not: our children
 // there who have room, those at home first, then neighbours who have, then the

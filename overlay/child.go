@@ -227,9 +227,7 @@ func (p *Peer) unsubscribe(n *neighbour, m Unsubscribe) {
 		}
 	}
 	p.removeChild(i, n.id)
-	if len(p.moves) > 0 {
-		p.makeMoves()
-	}
+	p.makeMoves()
 }
 
 const (

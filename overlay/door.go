@@ -68,7 +68,7 @@ func (p *Peer) weight(k parked) int {
 	if !ok {
 		return 0
 	}
-	w := 2 * p.behind(n, *k.sub)
+	w := 2 * n.counts(int(k.sub.Behind))
 	if p.able(n.id, int(n.hi.Slots), int(k.stripe)) {
 		w++
 	}

@@ -15,11 +15,11 @@ import (
 func (p *Peer) displaces(n *neighbour, m Subscribe, waited time.Duration) int {
 	switch {
 	case m.stranded() && p.cfg.Publisher:
-		return max(2*fewBehind+1, p.behind(n, m))
+		return max(2*fewBehind+1, n.counts(int(m.Behind)))
 	case m.stranded():
 		return anyBehind
 	case p.waitedLong(n, m, waited):
-		return p.behind(n, m)
+		return n.counts(int(m.Behind))
 	}
 	return 0
 }
@@ -27,8 +27,8 @@ func (p *Peer) displaces(n *neighbour, m Subscribe, waited time.Duration) int {
 const (
 	// fewBehind are children that may have to move with a publisher's child.
 	fewBehind = 2
-	// anyBehind is more than twice what anybody has.
-	anyBehind = 4 * MaxChildrenTold
+	// anyBehind is more than twice what counts of anybody.
+	anyBehind = 2*maxWorth + 1
 )
 
 // lessWorth returns the child of stripe i that is to make room for n: the one
@@ -85,8 +85,7 @@ func (p *Peer) latest(i int, such func(*child) bool) int {
 	return -1
 }
 
-// load is how many children c has in stripe i, of which it is a child, by its word, which
-// counts as in behind.
+// load is how many children c has in stripe i, of which it is a child, by its word.
 func (p *Peer) load(c *child, i int) int {
 	n := p.neighbour(c.id)
 	if n == nil {
@@ -99,7 +98,7 @@ func (p *Peer) load(c *child, i int) int {
 	if p.now-c.since < statusEvery { // it may not have said how many it has now
 		told = max(told, int(c.behind))
 	}
-	return min(told, int(n.hi.Slots), maxWorth)
+	return n.counts(told)
 }
 
 // pushOther has a child of the stripe with most children, other than i, make room for
@@ -114,7 +113,7 @@ func (p *Peer) pushOther(i int, by PeerID) bool {
 	if from < 0 {
 		return false
 	}
-	p.makeRoom(from, p.latest(from, func(*child) bool { return true }), p.stripes[from].parent, by, i)
+	p.makeRoom(from, p.latest(from, func(*child) bool { return true }), by, i)
 	return true
 }
 
@@ -134,9 +133,14 @@ type move struct {
 // publisher asked one after another to move from whom a whole stripe hung.)
 const stayFirst = 250 * time.Millisecond
 
-// makeRoom plans that child c of stripe i goes to peer to, for peer by in stripe in. It
-// counts as one that was asked from now on.
-func (p *Peer) makeRoom(i, c int, to, by PeerID, in int) {
+// makeRoom plans that child c of stripe i moves for peer by, who gets a place in stripe
+// in: to that one in the same stripe, else to the parent. It counts as one that was
+// asked from now on.
+func (p *Peer) makeRoom(i, c int, by PeerID, in int) {
+	to := by
+	if in != i {
+		to = p.stripes[i].parent
+	}
 	ch := &p.stripes[i].children[c]
 	m := move{child: ch.id, stripe: i, to: to, by: by, in: in, at: p.now + stayFirst}
 	ch.away = m.at + goAwayTime

@@ -251,16 +251,27 @@ func (p *Peer) related(n *neighbour) bool {
 }
 
 // tell sends a Status to n.
-func (p *Peer) tell(n *neighbour) {
+func (p *Peer) tell(n *neighbour) { p.tellThis(n, p.ownStatus()) }
+
+// ownStatus is how this peer stands, for all neighbours alike: without paths.
+func (p *Peer) ownStatus() Status {
 	m := Status{Draining: p.draining, Free: uint16(max(0, min(p.room(false), 65535))), Epoch: p.haveEpoch(), Edge: p.edge}
 	m.Stripes = make([]StripeStatus, len(p.stripes))
 	for i := range p.stripes {
-		s := &p.stripes[i]
-		st := StripeStatus{Stripe: uint8(i), Fed: p.fed(i), Depth: uint8(min(len(s.path), 255)), Children: uint8(min(p.usedIn(i), MaxChildrenTold)), Position: p.standsAt(i)}
-		if n.watching&(1<<i) != 0 {
-			st.Path = s.path
+		m.Stripes[i] = StripeStatus{Stripe: uint8(i), Fed: p.fed(i), Depth: uint8(min(len(p.stripes[i].path), 255)), Children: uint8(min(p.usedIn(i), MaxChildrenTold)), Position: p.standsAt(i)}
+	}
+	return m
+}
+
+// tellThis sends Status m to n, with the paths of the stripes that it watches.
+func (p *Peer) tellThis(n *neighbour, m Status) {
+	if n.watching != 0 {
+		m.Stripes = slices.Clone(m.Stripes)
+		for i := range p.stripes {
+			if n.watching&(1<<i) != 0 {
+				m.Stripes[i].Path = p.stripes[i].path
+			}
 		}
-		m.Stripes[i] = st
 	}
 	p.send(n.id, m)
 }
@@ -289,7 +300,8 @@ func (p *Peer) sendStatus() {
 		s.lag = p.learnLag(s.lag, p.standsAt(i), false)
 	}
 	p.measureLate()
+	m := p.ownStatus()
 	for _, n := range p.nbrs {
-		p.tell(n)
+		p.tellThis(n, m)
 	}
 }
