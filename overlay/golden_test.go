@@ -113,6 +113,13 @@ func (w words) text(key string) (string, bool) {
 	return "", false
 }
 
+func (w words) durOr(key string, otherwise time.Duration) time.Duration {
+	if v, ok := w.text(key); ok {
+		return w.dur(v)
+	}
+	return otherwise
+}
+
 func (w words) num(key string) uint64 { return w.numOr(key, 0) }
 
 func (w words) numOr(key string, otherwise uint64) uint64 {
@@ -188,11 +195,7 @@ func (s *script) line(t *testing.T, d *datadriven.TestData, f []string) {
 	case "stopped": // nobody comes when something is due
 		s.now = w.dur(f[1])
 	case "connect":
-		rtt, far := w.text("rtt")
-		if !far {
-			rtt = "10ms"
-		}
-		s.step(Event{Kind: EvConnected, Peer: id, RTT: w.dur(rtt), Subnet: uint32(w.num("subnet"))})
+		s.step(Event{Kind: EvConnected, Peer: id, RTT: w.durOr("rtt", 10*time.Millisecond), Subnet: uint32(w.num("subnet"))})
 		message(Hello{Publisher: w.has("publisher"), Slots: uint16(w.numOr("slots", 8)), Epoch: w.num("epoch"), Edge: w.num("edge")})
 	case "bad":
 		s.step(Event{Kind: EvBad, Peer: id})
@@ -203,11 +206,7 @@ func (s *script) line(t *testing.T, d *datadriven.TestData, f []string) {
 	case "accept":
 		message(Accept{Stripe: stripe, Epoch: s.epoch, Start: w.num("start"), Path: w.ids("path")})
 	case "refuse":
-		wait := time.Second
-		if v, ok := w.text("wait"); ok {
-			wait = w.dur(v)
-		}
-		message(Refuse{Stripe: stripe, Code: Code(w.num("code")), Wait: wait, Alternatives: w.ids("alternatives")})
+		message(Refuse{Stripe: stripe, Code: Code(w.num("code")), Wait: w.durOr("wait", time.Second), Alternatives: w.ids("alternatives")})
 	case "subscribe":
 		message(Subscribe{Stripe: stripe, Latest: w.has("latest"), Urgent: w.has("urgent"), Epoch: w.numOr("epoch", s.epoch), From: w.num("from"), Have: w.num("have"), Lost: PeerID(w.num("lost")), Behind: uint8(w.num("behind"))})
 	case "object", "pulled":
