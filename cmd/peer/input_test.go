@@ -22,6 +22,7 @@ import (
 	"github.com/braidway/braidway/internal/node"
 	"github.com/braidway/braidway/internal/testnet"
 	"github.com/braidway/braidway/internal/testnet/need"
+	"github.com/braidway/braidway/stream"
 )
 
 // encoder pushes pictures whose brightness counts from 0 to 99 and again, with a
@@ -123,7 +124,10 @@ func TestAnEncoderIsKilledAndComesBackAndTheSamePlayerGoesOn(t *testing.T) {
 			if err := second.Wait(); err != nil {
 				t.Errorf("the second run: %v", err)
 			}
-			testnet.WaitFor(t, "the input pauses again", 20*time.Second, func() bool { return inputOf(pub).State == node.InputPaused })
+			testnet.WaitFor(t, "the input pauses again, and its end is long out", 20*time.Second, func() bool {
+				in := inputOf(pub)
+				return in.State == node.InputPaused && time.Since(in.Since) > 20*stream.FlushInterval
+			})
 			var edge uint64
 			if st, ok := pub.Stream(); ok {
 				edge = st.Position
