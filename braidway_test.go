@@ -19,6 +19,7 @@ import (
 	"github.com/braidway/braidway/internal/node"
 	"github.com/braidway/braidway/internal/node/p2p"
 	"github.com/braidway/braidway/internal/node/token"
+	"github.com/braidway/braidway/internal/testnet"
 )
 
 func start(t *testing.T, tune func(*braidway.Config)) *braidway.Peer {
@@ -287,6 +288,15 @@ func TestErrorsThatAProgramMayDecideBy(t *testing.T) {
 	if err := published(a, "test", braidway.PublishConfig{Key: key}); !errors.Is(err, braidway.ErrLocked) && !errors.Is(err, braidway.ErrTakesPart) {
 		t.Errorf("published twice by one peer: %v", err)
 	}
+	// Others are locked out from when the DHT has the record: whoever knows the name alone finds it.
+	name, _, _ := strings.Cut(show.Link(), "&addr=")
+	c := start(t, func(c *braidway.Config) { c.Bootstrap = a.Addrs() })
+	go func() { _ = c.Relay(context.Background(), name) }()
+	testnet.WaitFor(t, "the stream is found", 20*time.Second, func() bool {
+		st := c.State()
+		return len(st.Streams) == 1 && st.Streams[0].Neighbours > 0
+	})
+	_ = c.Close()
 	if err := published(b, "test", braidway.PublishConfig{Key: key}); !errors.Is(err, braidway.ErrLocked) || !strings.Contains(err.Error(), a.ID()) {
 		t.Errorf("published by two: %v", err)
 	}

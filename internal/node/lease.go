@@ -242,22 +242,24 @@ func (n *Node) findHolder(ctx context.Context, link stream.Link, cfg *PublishCon
 	if cfg.Standby {
 		wait = standbyWait
 	}
-	ctx, cancel := context.WithTimeout(ctx, wait)
+	look, cancel := context.WithTimeout(ctx, wait)
 	defer cancel()
 	if len(n.cfg.DHT.Bootstrap) > 0 {
-		_ = n.dht.WaitReady(ctx)
+		_ = n.dht.WaitReady(look)
 	}
 	better := func(rec stream.Record) bool {
 		next, err := holderOf(rec)
 		if err == nil && next.epoch > h.epoch {
+			ctx, stop := context.WithTimeout(ctx, holderWait) // the look may have used all of its own
+			defer stop()
 			h, held = next, n.asksHolder(ctx, next, ask)
 		}
 		return held != nil
 	}
-	if rec, _, err := n.rdv.RecordOf(ctx, topic); err == nil && better(rec) || !cfg.Standby {
+	if rec, _, err := n.rdv.RecordOf(look, topic); err == nil && better(rec) || !cfg.Standby {
 		return h, held
 	}
-	around, stop := context.WithTimeout(ctx, aroundWait)
+	around, stop := context.WithTimeout(look, aroundWait)
 	defer stop()
 	search := n.finder.FindTopic(around, topic, nil)
 	defer search.Stop()
