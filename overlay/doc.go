@@ -44,9 +44,11 @@
 //     nothing until they answer, or feeding the dead would drown the living. A
 //     full peer that turns an orphan away calls the roll, and who does not answer
 //     holds no place.
+//     Where all answer late, the line of this peer is why.
 //   - Neighbours lie: what was measured is believed over what is told, what one
 //     neighbour or network costs or owns is bounded, and nobody is banned for what
-//     it passed on in good faith (docs/adversaries.md).
+//     it passed on in good faith (docs/adversaries.md). A newcomer, which has
+//     measured nothing, goes by who names somebody.
 //
 // # Files
 //
@@ -55,7 +57,7 @@
 // forwarding), epoch.go (another publisher), choose.go (the best parent), parent.go (joining and moving),
 // switching.go (silence and replacement), child.go (subscriptions), admit.go
 // (who is let in), makeroom.go (who moves for it), door.go (who comes first), standby.go, repair.go, spare.go (what is given beside
-// live objects), neighbour.go (who is connected), view.go (who is known),
+// live objects), neighbour.go (who is connected), view.go (who is known), named.go (who of them is dialled first),
 // trust.go (what a neighbour did), allowance.go (what it may ask for), ban.go,
 // drain.go, snapshot.go.
 package overlay

@@ -95,6 +95,7 @@ type Source uint8
 const (
 	SourceLink Source = iota
 	SourceLocal
+	SourceVouched // named by one whom the link names
 	SourceDHT
 	SourcePeer
 )

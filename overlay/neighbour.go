@@ -23,6 +23,9 @@ func (p *Peer) connected(id PeerID, rtt time.Duration, subnet uint32) {
 		if v := &p.view[i]; v.Peer == id {
 			chosen = v.dialing
 			v.dialing, v.met, v.fails, v.again = false, true, 0, 0
+			if v.Subnet == 0 {
+				v.Subnet = subnet
+			}
 		}
 	}
 	n := &neighbour{id: id, rtt: rtt, subnet: subnet, chosen: chosen, since: p.now, heard: p.now, busy: make([]time.Duration, p.cfg.Stripes), lag: make([]time.Duration, p.cfg.Stripes)}
@@ -56,6 +59,9 @@ func (p *Peer) neighbour(id PeerID) *neighbour {
 
 // spoke notes a sign of life of n, and feeds it again where it was thought dead.
 func (p *Peer) spoke(n *neighbour) {
+	if n.asked != 0 {
+		p.answeredLate(n)
+	}
 	n.heard, n.asked, n.quiet = p.now, 0, false
 	if n.missing {
 		p.resume(n)

@@ -254,6 +254,9 @@ func (p *Peer) refused(n *neighbour, m Refuse) {
 	}
 	wait := min(max(m.Wait, 100*time.Millisecond), 30*time.Second)
 	if m.Code == CodeBusy && n.free > 0 {
+		if n.hollow == 0 {
+			p.noteHollow(n.subnet)
+		}
 		n.hollow = min(n.hollow+1, maxHollow)
 	}
 	if try := p.stripes[i].try; try.to == n.id && try.why == whyMove {
@@ -269,12 +272,7 @@ func (p *Peer) refused(n *neighbour, m Refuse) {
 		}
 		n.soon = p.now + n.within(wait+lifeTime)
 	}
-	for _, id := range m.Alternatives[:min(len(m.Alternatives), maxAlternatives)] {
-		p.learn(Candidate{Peer: id, Source: SourcePeer}, n.id)
-		if p.stripes[i].parent == 0 || p.stripes[i].leave != 0 {
-			p.dialNamed(id, n.id)
-		}
-	}
+	p.named(m.Alternatives[:min(len(m.Alternatives), maxAlternatives)], n.id, p.stripes[i].parent == 0 || p.stripes[i].leave != 0)
 	switch s := &p.stripes[i]; n.id {
 	case s.try.to:
 		s.try = attempt{}
@@ -391,9 +389,7 @@ func (p *Peer) goAway(n *neighbour, m GoAway) {
 	if m.Stripe == AllStripes {
 		n.away = true
 	}
-	for _, id := range m.Alternatives[:min(len(m.Alternatives), maxAlternatives)] {
-		p.dialNamed(id, n.id)
-	}
+	p.named(m.Alternatives[:min(len(m.Alternatives), maxAlternatives)], n.id, true)
 	for i := range p.stripes {
 		if s := &p.stripes[i]; s.parent == n.id && (m.Stripe == AllStripes || int(m.Stripe) == i) {
 			n.busy[i] = p.now + max(m.Wait, 2*time.Second)

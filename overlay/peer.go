@@ -69,18 +69,22 @@ type Peer struct {
 	self    PeerID
 	rng     *rand.Rand
 
-	view    []known
-	banned  []ban
-	dials   failover.Bucket
-	records []record      // of those who are gone, oldest first
-	late    time.Duration // behind most neighbours in all stripes; 0: not worth a word
-	spare   spare         // what the uplink can give beside live objects
-	find    failover.Backoff
-	alarm   time.Duration // when a parent last fell silent or was lost
-	heir    PeerID        // who is to publish after this publisher; 0: nobody
+	view       []known
+	banned     []ban
+	dials      failover.Bucket
+	hollowNets []hollowNet   // the latest last
+	waryUntil  time.Duration // see wary
+	lookAt     time.Duration // it asks rendezvous again, though no stripe lacks a parent
+	records    []record      // of those who are gone, oldest first
+	late       time.Duration // behind most neighbours in all stripes; 0: not worth a word
+	spare      spare         // what the uplink can give beside live objects
+	find       failover.Backoff
+	alarm      time.Duration // when a parent last fell silent or was lost
+	heir       PeerID        // who is to publish after this publisher; 0: nobody
 	// publishAt is when this peer took over from another publisher; 0: it did not.
 	publishAt time.Duration
 	rollAt    time.Duration // no roll call before
+	slow      time.Duration // how late answers to it came just now
 	rest      failover.Backoff
 	restUntil time.Duration // it has given way to others until then
 	lackAt    time.Duration // since when a stripe has no parent; never: none lacks one
@@ -217,7 +221,7 @@ func New(cfg Config, self PeerID, rng *rand.Rand) (*Peer, error) {
 			p.stripes[s].path = []PeerID{self}
 		}
 	}
-	p.repairAt, p.drainAt, p.trimAt, p.rollEnd, p.lackAt, p.moveAt = never, never, never, never, never, never
+	p.repairAt, p.drainAt, p.trimAt, p.rollEnd, p.lackAt, p.moveAt, p.lookAt = never, never, never, never, never, never, never
 	p.stale = allStale
 	p.measureSpare()
 	return p, nil
@@ -294,7 +298,7 @@ func (p *Peer) Deadline() time.Duration {
 		}
 		p.stale = 0
 	}
-	d := min(p.statusAt, p.trimAt, p.shufAt, p.standAt, p.braidAt, p.repairAt, p.drainAt, p.rollEnd, p.moveAt)
+	d := min(p.statusAt, p.trimAt, p.shufAt, p.standAt, p.braidAt, p.repairAt, p.drainAt, p.rollEnd, p.moveAt, p.lookAt)
 	for _, at := range p.dues[:len(p.stripes)] {
 		d = min(d, at)
 	}
@@ -372,6 +376,13 @@ func (p *Peer) timeout() {
 	}
 	if p.now >= p.findAt && !p.cfg.Publisher && p.wantsParents() {
 		p.seek()
+	}
+	if p.now >= p.lookAt {
+		p.lookAt = never
+		if p.deceived() && !p.resting() && !p.draining {
+			p.seek()
+			p.lookAt = p.findAt
+		}
 	}
 	if p.now >= p.drainAt {
 		p.finishDrain()

@@ -84,7 +84,7 @@ func (p *Peer) watchOptions(i int, masks map[PeerID]uint32, dials int) int {
 	for _, id := range p.kinOf(i) {
 		if n := p.neighbour(id); n != nil {
 			watch(n)
-		} else if dials > 0 && (len(p.stripes[i].standbys) < p.cfg.Standbys || p.nextToRoot(i, id)) && p.dial(id) {
+		} else if dials > 0 && (len(p.stripes[i].standbys) < p.cfg.Standbys || p.nextToRoot(i, id)) && p.meet(id) {
 			dials--
 		}
 	}
@@ -178,11 +178,8 @@ func (p *Peer) kin(n *neighbour, m Kin) {
 	}
 	old := s.siblings
 	s.siblings, s.uncles = own(m.Siblings), own(m.Uncles)
-	for _, ids := range [][]PeerID{s.siblings, s.uncles} {
-		for _, id := range ids {
-			p.learn(Candidate{Peer: id, Source: SourcePeer}, n.id)
-		}
-	}
+	p.named(s.siblings, n.id, false)
+	p.named(s.uncles, n.id, false)
 	if !slices.Equal(old, s.siblings) && len(s.children) > 0 {
 		s.kinAt = min(s.kinAt, p.now+p.jitter(kinEvery)) // our siblings are their uncles
 	}

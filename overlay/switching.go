@@ -124,14 +124,34 @@ func (p *Peer) callOn(n *neighbour) {
 	if n.asked == 0 {
 		n.asked = p.now
 	}
-	if !p.silent(n) {
+	switch {
+	case !p.silent(n):
 		p.rollEnd = min(p.rollEnd, p.answerDue(n))
+	case !p.presumedDead(n):
+		p.rollEnd = min(p.rollEnd, p.deadAt(n))
 	}
 	p.send(n.id, Watch{Mask: n.watched}) // is answered by a Status at once
 }
 
 // answerDue is by when n, which was called on, should have answered.
 func (p *Peer) answerDue(n *neighbour) time.Duration { return n.asked + n.within(lifeTime) }
+
+// answeredLate learns how late n answers that was called on: at once what is later than
+// before, slowly what is not.
+func (p *Peer) answeredLate(n *neighbour) {
+	late := min(max(p.now-n.asked-n.within(0), 0), maxSlow)
+	p.slow += max(late-p.slow, -p.slow/8)
+}
+
+// deadAt is when n, which was called on and does not answer, is taken for dead: where
+// others answered late just now, this peer's own line may be why. (Found by simulation: a
+// publisher whose uplink was full took its children for dead, gave their places away, and
+// had half as many again when they answered.)
+func (p *Peer) deadAt(n *neighbour) time.Duration {
+	return n.asked + n.within(max(lifeTime, p.slow+p.slow/2))
+}
+
+func (p *Peer) presumedDead(n *neighbour) bool { return n.asked != 0 && p.now >= p.deadAt(n) }
 
 // silent says whether n did not answer when it was called on.
 func (p *Peer) silent(n *neighbour) bool { return n.asked != 0 && p.now >= p.answerDue(n) }
@@ -143,8 +163,9 @@ func (p *Peer) endRoll() {
 	for _, n := range p.nbrs {
 		switch {
 		case n.asked == 0 || n.missing:
-		case p.silent(n):
+		case p.presumedDead(n):
 			p.miss(n)
+		case p.silent(n): // that is for the next roll call
 		default:
 			p.rollEnd = min(p.rollEnd, p.answerDue(n))
 		}

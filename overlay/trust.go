@@ -69,6 +69,9 @@ func (p *Peer) measure(i int, ev *Event) {
 	if ev.Seq >= s.trust.from && !s.trust.paid {
 		s.trust.paid = true
 		p.withdraw(i)
+		if n := p.neighbour(ev.Peer); n != nil {
+			p.forgiveNet(n.subnet)
+		}
 	}
 	pos := s.prog.Position()
 	switch {
@@ -139,6 +142,8 @@ func (p *Peer) withheld(i int) {
 		p.blame(n) // twice: it was not only unlucky, it said otherwise
 		p.blame(n)
 		s.siblings, s.uncles = nil, nil // whom it named is no help against it
+		p.noteHollow(n.subnet)
+		p.beWary()
 		p.trace(TraceWithheld, n.id, i, s.prog.Position(), 0)
 	}
 	p.repairAt = min(p.repairAt, p.now)

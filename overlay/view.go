@@ -93,8 +93,7 @@ const (
 )
 
 // learn adds a candidate to the view, whom neighbour by named, or nobody. A full
-// view forgets a random entry that is not connected, of those that were never
-// met if it finds one soon; what one neighbour names is a part of it only.
+// view forgets another; what one neighbour names is a part of it only.
 func (p *Peer) learn(c Candidate, by PeerID) {
 	if c.Peer == 0 || c.Peer == p.self || p.isBanned(c.Peer) || p.shut(c.Subnet) {
 		return
@@ -117,11 +116,8 @@ func (p *Peer) learn(c Candidate, by PeerID) {
 		return
 	}
 	if len(p.view) >= p.cfg.View {
-		i := p.rng.IntN(len(p.view))
-		for tries := 0; tries < 4 && (p.view[i].met || p.view[i].Source == SourceLink); tries++ {
-			i = p.rng.IntN(len(p.view))
-		}
-		if p.neighbour(p.view[i].Peer) != nil || p.view[i].dialing {
+		i := p.forgettable(p.rank(&known{Candidate: c}))
+		if i < 0 {
 			return
 		}
 		p.view = slices.Delete(p.view, i, i+1)
@@ -136,15 +132,17 @@ func (p *Peer) candidates(cs []Candidate) {
 	p.widen()
 }
 
-// dial connects to peer id unless that is under way, done or pointless; true: it does.
-func (p *Peer) dial(id PeerID) bool { return p.dialNamed(id, 0) }
+// meet is dial for one that this peer need not know yet.
+func (p *Peer) meet(id PeerID) bool {
+	p.learn(Candidate{Peer: id, Source: SourcePeer}, 0)
+	return p.dial(id)
+}
 
-// dialNamed is dial for one whom neighbour by named.
-func (p *Peer) dialNamed(id, by PeerID) bool {
-	if p.neighbour(id) != nil || id == p.self || p.isBanned(id) {
+// dial connects to known peer id unless that is under way, done or pointless; true: it does.
+func (p *Peer) dial(id PeerID) bool {
+	if p.neighbour(id) != nil || p.isBanned(id) {
 		return false
 	}
-	p.learn(Candidate{Peer: id, Source: SourcePeer}, by)
 	for i := range p.view {
 		v := &p.view[i]
 		if v.Peer != id {
@@ -174,7 +172,9 @@ func (p *Peer) widen() {
 		v := &p.view[i]
 		switch {
 		case v.dialing && p.now < v.again-dialTime+slowDial:
-			pending++
+			if p.rank(v) < rankNamed { // those hold nobody back who may be better
+				pending++
+			}
 		case v.met:
 			met++
 		case v.dialing || v.fails > 0:
@@ -185,41 +185,34 @@ func (p *Peer) widen() {
 		want += want * min(failed/(met+1), 3)
 	}
 	want -= pending
-	if want <= 0 && !p.cfg.Publisher && p.started && p.wantsParents() {
+	if want <= 0 && !p.cfg.Publisher && p.started && (p.wantsParents() || p.deceived()) {
 		want = seekDials // those at hand are of no use
 	}
 	order := p.rng.Perm(len(p.view))
-	for rank := range 3 {
+	for rank := range ranks {
+		if rank >= rankNamed && !p.sparesDial() {
+			return
+		}
 		for _, at := range order {
 			if want <= 0 {
 				return
 			}
-			if v := &p.view[at]; v.rank() == rank && p.neighbour(v.Peer) == nil && p.now >= v.again && p.dial(v.Peer) {
+			if v := &p.view[at]; p.rank(v) == rank && p.neighbour(v.Peer) == nil && p.now >= v.again && p.dial(v.Peer) {
 				want--
 			}
 		}
 	}
 }
 
-// rank orders whom to dial first: whom the link names, who was reached before, others.
-func (v *known) rank() int {
-	switch {
-	case v.Source == SourceLink:
-		return 0
-	case v.met:
-		return 1
-	}
-	return 2
-}
-
 // reserve counts the living neighbours that are neither parent nor child: with
 // them, a peer goes on when all those die at once. At least half of them it has
-// to have chosen itself: who fills neighbourhoods dials.
+// to have chosen itself: who fills neighbourhoods dials. The hollow are none to one
+// that is wary.
 func (p *Peer) reserve() (count int) {
 	came := 0
 	for _, n := range p.nbrs {
 		switch {
-		case p.silent(n) || p.related(n) || p.doubts(n) > 0:
+		case p.silent(n) || p.related(n) || p.doubts(n) > 0 || p.wary() && (n.hollow > 0 || p.hollowNet(n.subnet) >= hollowLimit):
 		case n.chosen:
 			count++
 		default:
@@ -284,12 +277,7 @@ func (p *Peer) shuffled(n *neighbour, m Shuffle) {
 	if !m.Reply {
 		p.send(n.id, Shuffle{Reply: true, Peers: p.sample(shuffleCount, n.id)})
 	}
-	for _, id := range m.Peers {
-		p.learn(Candidate{Peer: id, Source: SourcePeer}, n.id)
-		if !p.started && !p.cfg.Publisher {
-			p.dialNamed(id, n.id)
-		}
-	}
+	p.named(m.Peers, n.id, !p.started && !p.cfg.Publisher)
 }
 
 // wantsParents says whether some stripe has no parent.
