@@ -61,13 +61,17 @@ func TestNamesOfStrangersLeaveANewcomerItsDials(t *testing.T) {
 		}
 		return strangers, found
 	}
-	if s, f := try(false, func(*Peer) {}); s == 0 || s > dialBurst-keptDials || f != 6 {
+	deceived := func(p *Peer) { p.broken = hollowLimit }
+	if s, f := try(false, deceived); s == 0 || s > dialBurst-keptDials || f != 6 {
 		t.Errorf("%d strangers are dialled, want some and at most %d; then %d of 6 that rendezvous names", s, dialBurst-keptDials, f)
 	}
 	if s, _ := try(false, func(p *Peer) { p.started = true }); s != 0 {
 		t.Errorf("with a picture %d are dialled because somebody named them", s)
 	}
-	if s, _ := try(true, func(*Peer) {}); s != 16 { // what one may name
+	if s, _ := try(false, func(*Peer) {}); s != dialBurst {
+		t.Errorf("of 60 strangers %d are dialled where nobody broke its word, want %d", s, dialBurst)
+	}
+	if s, _ := try(true, deceived); s != 16 { // what one may name
 		t.Errorf("of those whom the link's own peer names %d are dialled, want 16", s)
 	}
 }
@@ -112,7 +116,7 @@ func TestANetworkThatIsBusyInSpiteOfRoomComesLast(t *testing.T) {
 func TestAFullViewKeepsWhoIsDialledSooner(t *testing.T) {
 	fill := func(started bool) (kept int) {
 		p := newcomer(t)
-		p.started = started
+		p.started, p.broken = started, hollowLimit
 		for n := range p.cfg.View {
 			p.learn(Candidate{Peer: PeerID(100 + n), Subnet: uint32(n + 1), Source: SourceDHT}, 0)
 		}

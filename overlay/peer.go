@@ -73,6 +73,7 @@ type Peer struct {
 	banned     []ban
 	dials      failover.Bucket
 	hollowNets []hollowNet   // the latest last
+	broken     uint8         // words that peers did not keep, up to hollowLimit
 	waryUntil  time.Duration // see wary
 	lookAt     time.Duration // it asks rendezvous again, though no stripe lacks a parent
 	records    []record      // of those who are gone, oldest first

@@ -102,7 +102,7 @@ func (p *Peer) learn(c Candidate, by PeerID) {
 	for i := range p.view {
 		if v := &p.view[i]; v.Peer == c.Peer {
 			v.Source = min(v.Source, c.Source)
-			if c.Source < SourcePeer && !v.dialing {
+			if by == 0 && c.Source < SourcePeer && !v.dialing {
 				v.again = min(v.again, p.now) // rendezvous saw it again: its time-out is over
 			}
 			return
