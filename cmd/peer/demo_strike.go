@@ -125,14 +125,15 @@ func (d *demo) thaw(ctx context.Context, victim *demoViewer, froze time.Time) {
 	d.reckon(ctx, d.note(faultReturn, victim.name, "%s is back %.0f ms after it stood still for %v", victim.name, millis(time.Since(others.at)), stood), others, &d.returns)
 }
 
-// catchUp waits until a viewer that was frozen is where the others are, and
-// counts its picture again from there on.
+// catchUp waits until a viewer that was frozen is where the others are, with nothing
+// missing but what is on its way, and counts its picture again from there on.
 func (d *demo) catchUp(ctx context.Context, v *demoViewer) bool {
 	p, _ := d.publishers()
 	edge, ok := p.pub.Session().Snapshot()
 	if !ok || !until(ctx, demoLimit, func() bool {
 		snap, ok := v.session.Snapshot()
-		return ok && v.player.Stats().Position >= edge.Edge && !slices.ContainsFunc(snap.Stripes, func(s overlay.StripeSnapshot) bool { return !s.Fed })
+		whole := snap.Edge <= snap.Position+2*uint64(len(snap.Stripes))
+		return ok && whole && v.player.Stats().Position >= edge.Edge && !slices.ContainsFunc(snap.Stripes, func(s overlay.StripeSnapshot) bool { return !s.Fed })
 	}) {
 		return false
 	}
