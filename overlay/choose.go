@@ -100,7 +100,7 @@ func (p *Peer) best(i int, not PeerID, desperate bool) (*neighbour, float64) {
 			c += 6 // who was heard of since the parent fell silent is alive
 		}
 		if p.stripes[i].trust.broken {
-			if n.gave == 0 || p.now-n.gave > provenTime || p.hollowNet(n.subnet) >= hollowLimit {
+			if n.gave == 0 || p.now-n.gave > provenTime || p.hollow(n.subnet) {
 				c += 8 // words were not enough: who gave something lately is taken first
 			}
 		} else if desperate && slices.Contains(p.stripes[i].standbys, n.id) {

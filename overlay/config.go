@@ -162,7 +162,7 @@ const (
 	// lifeTime bounds the wait for a sign of life beyond a round trip and a
 	// quarter: a queue on the way, and a retransmission.
 	lifeTime = 200 * time.Millisecond
-	// maxSlow bounds for how late an answer is waited for (a guess).
+	// maxSlow bounds how late an answer counts when others are waited for (a guess).
 	maxSlow = time.Second
 	// missingTime of silence makes a child's death believable: a suspicion takes longer.
 	missingTime = 100 * time.Millisecond

@@ -51,7 +51,7 @@ func (p *Peer) rank(v *known) int {
 	switch {
 	case v.Source == SourceLink:
 		return rankLink
-	case p.hollowNet(v.Subnet) >= hollowLimit:
+	case p.hollow(v.Subnet):
 		return rankHollow
 	case v.met:
 		return rankMet
@@ -132,6 +132,9 @@ func (p *Peer) hollowNet(subnet uint32) uint8 {
 	}
 	return 0
 }
+
+// hollow says whether a subnet is to come last.
+func (p *Peer) hollow(subnet uint32) bool { return p.hollowNet(subnet) >= hollowLimit }
 
 // noteHollow counts one more hollow peer of a subnet.
 func (p *Peer) noteHollow(subnet uint32) {

@@ -212,7 +212,7 @@ func (p *Peer) reserve() (count int) {
 	came := 0
 	for _, n := range p.nbrs {
 		switch {
-		case p.silent(n) || p.related(n) || p.doubts(n) > 0 || p.wary() && (n.hollow > 0 || p.hollowNet(n.subnet) >= hollowLimit):
+		case p.silent(n) || p.related(n) || p.doubts(n) > 0 || p.wary() && (n.hollow > 0 || p.hollow(n.subnet)):
 		case n.chosen:
 			count++
 		default:

@@ -14,10 +14,7 @@ import (
 // names 400 of its like, one shuffle a second; undo runs before each.
 func surrounded(t *testing.T, undo func(p *Peer)) *Peer {
 	t.Helper()
-	p, err := New(Config{Slots: 8}, 1, rand.New(rand.NewPCG(1, 1)))
-	if err != nil {
-		t.Fatal(err)
-	}
+	p := newcomer(t)
 	at := time.Duration(0)
 	for id := range PeerID(2) {
 		p.Step(at, Event{Kind: EvConnected, Peer: 2 + id, RTT: time.Millisecond}, nil)

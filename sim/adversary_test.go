@@ -5,7 +5,6 @@ package sim
 // the core: a test reaches into it.
 
 import (
-	"cmp"
 	"context"
 	"reflect"
 	"testing"
@@ -166,19 +165,19 @@ func TestEachDefenceMatters(t *testing.T) {
 		off    undoing
 		figure func(*engine, *tally) float64
 		worse  float64 // by how many times the figure is, at least, without the defence
-		peers  int     // 0: 60
+		peers  int
 		// Beside each: the sum over its seeds, with and without.
 	}{
 		// 0 and 29,000 objects; the first must be 0.
-		{"objects are verified", adversary.Pollute, 0.1, 3, undoing{blind: true}, taken, 1, 0},
+		{"objects are verified", adversary.Pollute, 0.1, 3, undoing{blind: true}, taken, 1, 60},
 		// 0.0025 and 0.126 of the stream.
-		{"a parent stands where its objects end", adversary.Withhold, 0.1, 3, undoing{after: believe}, lost, 4, 0},
+		{"a parent stands where its objects end", adversary.Withhold, 0.1, 3, undoing{after: believe}, lost, 4, 60},
 		// 11.7 and 14.3 times, each.
-		{"what a parent failed in is remembered", adversary.Withhold, 0.2, 8, undoing{before: forget("record")}, asked, 1.1, 0},
+		{"what a parent failed in is remembered", adversary.Withhold, 0.2, 8, undoing{before: forget("record")}, asked, 1.1, 60},
 		// 0.7 and 5.3 objects, each; 2.7 and 4.9 with another core: it hangs on when honest peers are served.
-		{"messages and pulls are bounded", adversary.PullFlood, 0.1, 1, undoing{before: forget("allowance")}, served, 1.4, 0},
+		{"messages and pulls are bounded", adversary.PullFlood, 0.1, 1, undoing{before: forget("allowance")}, served, 1.4, 60},
 		// 7.8 and 15.3 times, each.
-		{"who says it has room and has not is asked after others", adversary.FreeRide, 0.2, 3, undoing{before: forget("hollow")}, asked, 1.2, 0},
+		{"who says it has room and has not is asked after others", adversary.FreeRide, 0.2, 3, undoing{before: forget("hollow")}, asked, 1.2, 60},
 		// 3.0 and 3.7 s until half of the viewers have a picture; 4.0 and 5.1 of 300.
 		{"names of strangers and of hollow networks come last", adversary.SybilDHT, 0.2, 1, undoing{before: trust}, slow, 1.1, 160},
 	} {
@@ -189,7 +188,7 @@ func TestEachDefenceMatters(t *testing.T) {
 			}
 			sum := func(u *undoing) (x float64) {
 				for seed := uint64(1); seed <= seeds; seed++ {
-					e, seen := siege(t, c.attack, cmp.Or(c.peers, 60), c.share, seed, u)
+					e, seen := siege(t, c.attack, c.peers, c.share, seed, u)
 					if h := e.result(time.Second).Summary.Attack; !u.blind && h.BadPlayed+h.BadForwarded+h.HonestBanned > 0 {
 						t.Errorf("seed %d: honest peers played %d objects that do not verify, forwarded %d, and banned each other %d times", seed, h.BadPlayed, h.BadForwarded, h.HonestBanned)
 					}

@@ -250,9 +250,7 @@ func (n *Node) findHolder(ctx context.Context, link stream.Link, cfg *PublishCon
 	better := func(rec stream.Record) bool {
 		next, err := holderOf(rec)
 		if err == nil && next.epoch > h.epoch {
-			ctx, stop := context.WithTimeout(ctx, holderWait) // the look may have used all of its own
-			defer stop()
-			h, held = next, n.asksHolder(ctx, next, ask)
+			h, held = next, n.asksHolder(ctx, next, ask) // with a time of its own: the look may have used all of its
 		}
 		return held != nil
 	}

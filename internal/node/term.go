@@ -24,12 +24,10 @@ const (
 	recordRenew = 80 * time.Second
 	// knownWait bounds the look for an earlier term's record, standbyWait that
 	// of a standby for the publisher that it is to follow; aroundWait is the part
-	// of it for asking around where the DHT has no record. holderWait bounds the
-	// question to the holder that was found, whether it is there.
+	// of it for asking around where the DHT has no record.
 	knownWait   = time.Second
 	standbyWait = 3 * time.Second
 	aroundWait  = 500 * time.Millisecond
-	holderWait  = time.Second
 )
 
 // open makes a session that stands by; lead makes it publish.
