@@ -48,7 +48,9 @@ func (p *Peer) ask(n *neighbour, i int, why reason) {
 	m := Subscribe{Stripe: uint8(i), Latest: !p.started, Epoch: p.haveEpoch(), Behind: uint8(min(p.usedIn(i), 255))}
 	if p.started {
 		m.From = max(s.front, s.next)
-		if why != whyMove || s.trust.broken { // else the old parent still sends what lies behind the front
+		// What a move leaves behind the front its old parent still sends, unless that
+		// never gave it.
+		if why != whyMove || s.trust.broken || s.old == 0 && s.next < s.since {
 			m.From, m.Have = p.wanted(i)
 		}
 		if s.episode.on {
@@ -166,7 +168,7 @@ func (p *Peer) accepted(n *neighbour, m Accept) {
 	default:
 		p.trace(TraceJoin, n.id, i, m.Start, 0)
 	}
-	s.parent, s.fresh, s.orphan, s.cut, s.leave, s.starved = n.id, true, false, false, 0, 0
+	s.parent, s.since, s.fresh, s.orphan, s.cut, s.leave, s.starved = n.id, m.Start, true, false, false, 0, 0
 	s.lag = n.lag[i] + n.rtt/2
 	s.episode = episode{}
 	s.siblings, s.uncles = nil, nil

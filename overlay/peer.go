@@ -122,6 +122,7 @@ type mark struct {
 // stripe is one stripe's state.
 type stripe struct {
 	parent  PeerID // 0: none
+	since   uint64 // from where on parent sends
 	next    uint64 // lowest Seq of the stripe not received or given up
 	front   uint64 // one past the highest Seq of the stripe received
 	prog    failover.Progress

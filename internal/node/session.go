@@ -466,7 +466,7 @@ func (s *Session) deliver() {
 	}
 	now := s.Now()
 	s.window.Add(now, *o)
-	s.slots.received(len(o.Wire))
+	s.slots.received(o)
 	s.count.unique.Add(int64(len(o.Wire)))
 	s.count.auth.Add(int64(o.AuthSize()))
 	s.count.delivered.Add(1)

@@ -9,11 +9,15 @@ import (
 	"github.com/braidway/braidway/failover"
 	"github.com/braidway/braidway/internal/node/p2p"
 	"github.com/braidway/braidway/overlay"
+	"github.com/braidway/braidway/stream"
 )
 
 const (
 	// guessedBitrate of a stream that does not say and was not measured yet, bit/s.
 	guessedBitrate = 4_000_000
+	// briefly is how much of a stream, by its publisher's clock, tells more of its
+	// bitrate than a guess; a picture that starts a group makes it too high at most.
+	briefly = 400 * time.Millisecond
 	// firstSlots, per stripe, without a limit: a guess, corrected by what the
 	// queues to the children say.
 	firstSlots = 6
@@ -31,10 +35,10 @@ type slotKeeper struct {
 	off     bool
 	k       int
 	bitrate float64 // bit/s, moving average
-	guessed bool    // bitrate is
+	guessed bool    // bitrate is, or measured briefly
 	line    failover.Uplink
 	last    int
-	bytes   int64 // received since at
+	came    tally // since at
 	at      time.Duration
 	stuck   map[overlay.PeerID]struct{} // children whose queues ran over since the last look
 	rng     *rand.Rand
@@ -66,7 +70,7 @@ func (s *slotKeeper) most() int {
 // now returns the slots in all stripes together.
 func (s *slotKeeper) now() int { return s.line.Slots(s.most()) }
 
-func (s *slotKeeper) received(n int) { s.bytes += int64(n) }
+func (s *slotKeeper) received(o *stream.Parsed) { s.came.add(&o.Header, len(o.Wire)) }
 
 // slow: a child's queue ran over.
 func (s *slotKeeper) slow(child overlay.PeerID) {
@@ -79,14 +83,21 @@ func (s *slotKeeper) slow(child overlay.PeerID) {
 // tick takes a look and returns the slots, and whether they changed.
 func (s *slotKeeper) tick(now time.Duration, l failover.Look) (int, bool) {
 	switch span := now - s.at; {
-	case s.bytes == 0:
+	case s.came.objects == 0:
 		s.at = now
-	case s.guessed && span > 2*time.Second: // too high at most: the past came with it
-		s.bitrate, s.guessed = s.pace(span), false
-		s.bytes, s.at = 0, now
+	case s.guessed:
+		long := span > 2*time.Second
+		if shown := s.came.shown(); shown >= briefly {
+			s.bitrate = s.came.pace(s.came.seen(), shown)
+		} else if long {
+			s.bitrate = s.came.pace(s.came.seen(), span)
+		}
+		if long {
+			s.came, s.at, s.guessed = s.came.next(), now, false
+		}
 	case span > 4*time.Second:
-		s.bitrate += (s.pace(span) - s.bitrate) / 2
-		s.bytes, s.at = 0, now
+		s.bitrate += (s.came.pace(s.came.ahead, span) - s.bitrate) / 2
+		s.came, s.at = s.came.next(), now
 	}
 	if s.off {
 		return 0, false
@@ -104,8 +115,42 @@ func (s *slotKeeper) tick(now time.Duration, l failover.Look) (int, bool) {
 	return s.last, changed
 }
 
-// pace returns the bitrate of what was received within span.
-func (s *slotKeeper) pace(span time.Duration) float64 { return float64(s.bytes*8) / span.Seconds() }
+// tally is what came of a stream.
+type tally struct {
+	bytes, objects uint64
+	ahead          uint64        // by how many objects the stream went on
+	low, top       stream.Header // the first and the last of its objects that came
+}
+
+func (t *tally) add(h *stream.Header, size int) {
+	t.bytes += uint64(size)
+	t.objects++
+	switch {
+	case h.Epoch > t.top.Epoch: // its numbers are others
+		t.low, t.top = *h, *h
+		t.ahead++
+	case h.Epoch < t.top.Epoch:
+	case h.Seq > t.top.Seq:
+		t.ahead += h.Seq - t.top.Seq
+		t.top = *h
+	case h.Seq < t.low.Seq:
+		t.low = *h
+	}
+}
+
+// next is the tally that goes on from t.
+func (t *tally) next() tally { return tally{low: t.top, top: t.top} }
+
+// seen is how many objects the stream has from the first to the last, and shown how
+// much time lies between them on its publisher's clock: the past comes at once.
+func (t *tally) seen() uint64         { return t.top.Seq + 1 - t.low.Seq }
+func (t *tally) shown() time.Duration { return time.Duration(t.top.Time-t.low.Time) * time.Microsecond }
+
+// pace returns the bitrate, bit/s, of a stream that has so many objects within span:
+// not all of them come here at all times.
+func (t *tally) pace(objects uint64, span time.Duration) float64 {
+	return float64(t.bytes*8) / float64(t.objects) * float64(objects) / span.Seconds()
+}
 
 // fitSlots takes a look, and tells the core and operators what has changed.
 func (s *Session) fitSlots() {
