@@ -75,7 +75,8 @@ func (p *Peer) miss(n *neighbour) {
 	}
 }
 
-// resume goes on with a child that was said to be dead.
+// resume goes on with a child that was said to be dead. Its places may have been given
+// away: then others are asked to move at once, as what it missed comes beside.
 func (p *Peer) resume(n *neighbour) {
 	n.missing = false
 	if by := p.neighbour(n.reporter); by != nil {
@@ -96,6 +97,7 @@ func (p *Peer) resume(n *neighbour) {
 			}
 		}
 	}
+	p.shed()
 }
 
 // subscribe decides about a request before any work is done for it. One that waited,
