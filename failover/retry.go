@@ -127,6 +127,9 @@ func (b *Budget) Refund(cost int) {
 	b.spent -= int64(max(cost, 0))
 }
 
+// Grant adds bytes that were not earned.
+func (b *Budget) Grant(n int) { b.tokens = min(b.burst, b.tokens+float64(max(n, 0))) }
+
 // Level returns the bytes that may be spent now.
 func (b *Budget) Level() int64 { return int64(b.tokens) }
 

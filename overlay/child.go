@@ -166,6 +166,8 @@ func (p *Peer) accept(n *neighbour, i int, m Subscribe) {
 	k := uint64(p.cfg.Stripes)
 	if m.Latest {
 		start = p.newcomerStart(n.id, start)
+	} else if s.front > start+haveBits*k { // what lies before is left to pulls
+		start = s.front - haveBits*k
 	}
 	past := 0
 	if s.front > start {
@@ -189,7 +191,7 @@ func (p *Peer) accept(n *neighbour, i int, m Subscribe) {
 	p.send(n.id, Accept{Stripe: uint8(i), Epoch: p.epoch, Start: start, Path: s.path})
 	p.out = append(p.out, Action{Kind: ActOpen, Peer: n.id, Stripe: uint8(i), Epoch: p.epoch, Seq: start})
 	for q := start + (uint64(i)+k-start%k)%k; q < s.front; q += k {
-		if at := (q - m.From) / k; q >= m.From && at < 64 && m.Have&(1<<at) != 0 {
+		if at := (q - m.From) / k; q >= m.From && at < haveBits && m.Have&(1<<at) != 0 {
 			continue
 		}
 		if p.have.Has(q) && q >= p.have.Base() {

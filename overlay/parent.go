@@ -63,6 +63,9 @@ func (p *Peer) ask(n *neighbour, i int, why reason) {
 	p.send(n.id, m)
 }
 
+// haveBits objects of a stripe a subscription tells of, and brings of the past.
+const haveBits = 64
+
 // wanted is from where on a new parent is asked for stripe i, and what of that
 // is here or on its way already.
 func (p *Peer) wanted(i int) (from, have uint64) {
@@ -70,8 +73,8 @@ func (p *Peer) wanted(i int) (from, have uint64) {
 	k := uint64(p.cfg.Stripes)
 	end := p.firstOf(i, max(s.front, s.next))
 	from = s.next
-	if end > from+64*k { // older holes are left to pulls
-		from = end - 64*k
+	if end > from+haveBits*k { // older holes are left to pulls
+		from = end - haveBits*k
 	}
 	for b, q := 0, from; q < end; b, q = b+1, q+k {
 		if !p.lacks(q) {

@@ -207,7 +207,7 @@ func New(cfg Config, self PeerID, rng *rand.Rand) (*Peer, error) {
 		cfg: cfg, self: self, rng: rng,
 		stripes: make([]stripe, cfg.Stripes),
 		have:    stream.NewSeqSet(cfg.Window),
-		budget:  failover.NewBudget(cfg.HedgeShare, 128, 256), // objects: seconds of a stripe
+		budget:  failover.NewBudget(cfg.HedgeShare, firstBudget, 2*firstBudget),
 		find:    failover.Backoff{Base: 300 * time.Millisecond, Cap: 2 * time.Second, Floor: 50 * time.Millisecond},
 		slots:   cfg.Slots,
 		rest:    newRest(),
@@ -392,17 +392,21 @@ func (p *Peer) timeout() {
 }
 
 // noticeStall excuses all parents: the peer itself was stopped, since nobody
-// came when something was due.
+// came when something was due. What was made meanwhile no parent owes, as its queue
+// may have given it up; and as much may be pulled, as by one who has just come.
 func (p *Peer) noticeStall() {
 	late := p.now - p.due
 	p.due = 0 // once, however much has come meanwhile: until the runtime asks for the deadline again
 	p.stale = allStale
 	p.stats.Stalls++
 	p.trace(TraceStall, 0, 0, 0, late)
+	made := uint64(p.spare.stream * late.Seconds())
+	p.budget.Grant(int(min(made, firstBudget)))
 	for i := range p.stripes {
 		s := &p.stripes[i]
 		if s.parent != 0 {
 			s.prog.Excuse(p.now)
+			s.trust = trust{from: max(s.trust.from, max(s.front, p.edge)+made), paid: s.trust.paid}
 		}
 		if s.try.to != 0 {
 			s.try.at += late
@@ -416,8 +420,18 @@ func (p *Peer) noticeStall() {
 		if n.asked != 0 {
 			n.asked = p.now
 		}
+		if late > leftTo && p.isChild(n.id) && !n.missing {
+			p.miss(n)
+			p.callOn(n)
+		}
 	}
 }
+
+// leftTo is after how long a peer that was stopped has to take its children for gone,
+// until they are heard of: they find other parents sooner. (Found by simulation: relays
+// that came back after 10 s said how many hung from them, as orphans whose rescue is
+// urgent; the publisher sent them the past ahead of all others, who took it for dead.)
+const leftTo = 500 * time.Millisecond
 
 // message hands a control message to its owner.
 func (p *Peer) message(from PeerID, m Message) {

@@ -32,6 +32,8 @@ type parked struct {
 
 const (
 	pullBits = 32 // objects in one Pull
+	// firstBudget is how many objects a newcomer may pull: seconds of a stripe.
+	firstBudget = 128
 	// sourcesAtOnce is how many peers one look for holes asks.
 	sourcesAtOnce = 4
 	// maxPulls bounds what is in flight: a second of all stripes.

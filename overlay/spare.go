@@ -76,7 +76,7 @@ func (p *Peer) givesPast(n *neighbour, i int, m Subscribe, past int) (given, ahe
 	if p.tookOver() { // nobody else has the group that is on
 		return true, bearable
 	}
-	return m.Urgent && m.Lost != 0 && p.carries(n, i, m.Behind) && bearable, true
+	return m.Urgent && m.Lost != 0 && n.counts(int(m.Behind)) > 0 && bearable, true
 }
 
 // stripePace returns the objects a second of one stripe.

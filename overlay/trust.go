@@ -50,12 +50,14 @@ type record struct {
 }
 
 // owes begins to judge the parent of stripe i by what comes from now on: what it
-// brings of what lies before is a gift.
+// brings of what lies before is a gift. It may have said that it begins later, to one
+// that has stood still and does not know how far the stream is; but not much later, or
+// it would never owe anything.
 func (p *Peer) owes(i int) {
 	s := &p.stripes[i]
 	from := max(s.front, p.edge)
 	s.prog.From(from)
-	s.trust = trust{from: from}
+	s.trust = trust{from: max(from, min(s.since, from+uint64(p.cfg.Window)))}
 }
 
 // measure judges the parent of stripe i by what it brings, in order: what it

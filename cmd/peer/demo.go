@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/peer"
@@ -144,6 +145,7 @@ type demoViewer struct {
 	began   time.Time
 	cancel  context.CancelFunc
 	done    chan struct{}
+	frozen  atomic.Pointer[standstill] // nil: it goes on
 
 	// Guarded by the demo's mu.
 	cost     *float64 // its gap at the last event, ms; nil: not touched

@@ -260,7 +260,7 @@ func (d *demo) describe(v *demoViewer, watched bool) demoPeer {
 	case p.State != "ok" && p.State != asideGuest:
 		p.Refused = "it has been struck already"
 	}
-	snap, ok := v.session.Snapshot()
+	snap, ok := v.snapshot()
 	if !ok {
 		return p
 	}

@@ -49,7 +49,7 @@ type tally struct {
 }
 
 func (v *demoViewer) tally() tally {
-	snap, _ := v.session.Snapshot()
+	snap, _ := v.snapshot()
 	return tally{snap.Counters.Switches, snap.Counters.Moves, v.player.Stats().Missed}
 }
 
@@ -99,7 +99,7 @@ func (d *demo) hurt(ctx context.Context, victim *demoViewer, fault string) {
 		go victim.close()
 	case faultFreeze:
 		hit.at = time.Now()
-		victim.fault.Freeze()
+		victim.freeze()
 		d.reckon(ctx, told(), hit, &d.gaps)
 		d.thaw(ctx, victim, hit.at)
 	case faultDrain:
@@ -112,11 +112,44 @@ func (d *demo) hurt(ctx context.Context, victim *demoViewer, fault string) {
 	}
 }
 
+// standstill is a viewer that is frozen.
+type standstill struct {
+	last overlay.Snapshot // what was seen of it
+	ok   bool
+	over chan struct{}
+}
+
+// freeze stops the viewer as SIGSTOP would: its packets, and whatever decides about
+// them. With its packets alone stopped it would look for other parents all the time,
+// and be at odds with all of them when it comes back.
+func (v *demoViewer) freeze() {
+	s := &standstill{over: make(chan struct{})}
+	s.last, s.ok = v.session.Snapshot()
+	v.frozen.Store(s)
+	v.fault.Freeze()
+	go v.session.Do(func() { <-s.over })
+}
+
+func (v *demoViewer) thaw() {
+	v.fault.Thaw()
+	if s := v.frozen.Swap(nil); s != nil {
+		close(s.over)
+	}
+}
+
+// snapshot is the state of the viewer, of a frozen one the last; false: it is gone.
+func (v *demoViewer) snapshot() (overlay.Snapshot, bool) {
+	if s := v.frozen.Load(); s != nil {
+		return s.last, s.ok
+	}
+	return v.session.Snapshot()
+}
+
 // thaw ends a freeze that began at a time, and waits until the peer is back.
 func (d *demo) thaw(ctx context.Context, victim *demoViewer, froze time.Time) {
 	pause(ctx, demoFreeze)
 	others := d.hits(slices.DeleteFunc(d.watching(), func(v *demoViewer) bool { return v == victim }))
-	victim.fault.Thaw()
+	victim.thaw()
 	stood := others.at.Sub(froze).Round(100 * time.Millisecond)
 	if !d.catchUp(ctx, victim) {
 		d.note(faultReturn, victim.name, "%s is not back after it stood still for %v", victim.name, stood)
@@ -131,7 +164,7 @@ func (d *demo) catchUp(ctx context.Context, v *demoViewer) bool {
 	p, _ := d.publishers()
 	edge, ok := p.pub.Session().Snapshot()
 	if !ok || !until(ctx, demoLimit, func() bool {
-		snap, ok := v.session.Snapshot()
+		snap, ok := v.snapshot()
 		whole := snap.Edge <= snap.Position+2*uint64(len(snap.Stripes))
 		return ok && whole && v.player.Stats().Position >= edge.Edge && !slices.ContainsFunc(snap.Stripes, func(s overlay.StripeSnapshot) bool { return !s.Fed })
 	}) {
@@ -155,13 +188,13 @@ func (v *demoViewer) leave(ctx context.Context) {
 // behind returns those whose picture counts and who have victim on a path, and
 // how many children it has.
 func (d *demo) behind(victim *demoViewer) (h hit, children int) {
-	if snap, ok := victim.session.Snapshot(); ok {
+	if snap, ok := victim.snapshot(); ok {
 		children = snap.Used
 	}
 	id := victim.session.Self()
 	var touched []*demoViewer
 	for _, v := range d.watching() {
-		if snap, ok := v.session.Snapshot(); ok && v != victim &&
+		if snap, ok := v.snapshot(); ok && v != victim &&
 			slices.ContainsFunc(snap.Stripes, func(s overlay.StripeSnapshot) bool { return slices.Contains(s.Path, id) }) {
 			touched = append(touched, v)
 		}
@@ -177,7 +210,7 @@ func (d *demo) busiest() (busiest *demoViewer) {
 	watched := d.watched
 	d.mu.Unlock()
 	for _, v := range d.watching() {
-		if snap, ok := v.session.Snapshot(); ok && snap.Used > most && v != watched {
+		if snap, ok := v.snapshot(); ok && snap.Used > most && v != watched {
 			busiest, most = v, snap.Used
 		}
 	}

@@ -126,7 +126,7 @@ func (d *demo) table(viewers []*demoViewer) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%-5s %-24s %-24s %8s %8s %8s %8s\n", "peer", "parents", "first standbys", "children", "start-up", "missed", "last gap")
 	for _, v := range viewers {
-		snap, ok := v.session.Snapshot()
+		snap, ok := v.snapshot()
 		if !ok {
 			continue
 		}
@@ -171,7 +171,7 @@ func (d *demo) finish(report string) error {
 	var reports []measure.Report
 	without, failed, intact, whole := 0, 0, 0, 0
 	for _, v := range viewers {
-		if snap, ok := v.session.Snapshot(); ok {
+		if snap, ok := v.snapshot(); ok {
 			for _, s := range snap.Stripes {
 				if s.Lacking {
 					without++
