@@ -241,7 +241,7 @@ func (p *Peer) Step(now time.Duration, ev Event, out []Action) []Action {
 	}
 	p.stale |= p.touches(&ev)
 	if p.due != 0 && p.now-p.due >= stallLimit {
-		p.noticeStall()
+		p.noticeStall(&ev)
 	}
 	switch ev.Kind {
 	case EvObject:
@@ -393,8 +393,9 @@ func (p *Peer) timeout() {
 
 // noticeStall excuses all parents: the peer itself was stopped, since nobody
 // came when something was due. What was made meanwhile no parent owes, as its queue
-// may have given it up; and as much may be pulled, as by one who has just come.
-func (p *Peer) noticeStall() {
+// may have given it up; and as much may be pulled, as by one who has just come. ev is
+// what it notices it by.
+func (p *Peer) noticeStall(ev *Event) {
 	late := p.now - p.due
 	p.due = 0 // once, however much has come meanwhile: until the runtime asks for the deadline again
 	p.stale = allStale
@@ -420,7 +421,7 @@ func (p *Peer) noticeStall() {
 		if n.asked != 0 {
 			n.asked = p.now
 		}
-		if late > leftTo && p.isChild(n.id) && !n.missing {
+		if late > leftTo && p.isChild(n.id) && !n.missing && !(ev.Kind == EvDisconnected && ev.Peer == n.id) {
 			p.miss(n)
 			p.callOn(n)
 		}
