@@ -421,7 +421,7 @@ func (p *Peer) noticeStall(ev *Event) {
 		if n.asked != 0 {
 			n.asked = p.now
 		}
-		if late > leftTo && p.isChild(n.id) && !n.missing && !(ev.Kind == EvDisconnected && ev.Peer == n.id) {
+		if late > leftTo && p.isChild(n.id) && !n.missing && (ev.Kind != EvDisconnected || ev.Peer != n.id) {
 			p.miss(n)
 			p.callOn(n)
 		}
