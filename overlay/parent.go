@@ -414,7 +414,7 @@ func (p *Peer) leaveTick(i int) {
 	}
 	s.leaveAt = p.now + p.jitter(150*time.Millisecond)
 	switch {
-	case s.parent == 0 || p.now > s.leave+goAwayTime:
+	case s.parent == 0 || p.now > s.leave:
 		s.leave = 0 // nobody was found, and the parent still serves
 	case s.try.to == 0 && s.old == 0 && !s.episode.on:
 		if !p.subscribeBest(i, whyMove, s.parent) && !p.leaveToAnyone(i) {
