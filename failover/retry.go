@@ -123,7 +123,7 @@ func (b *Budget) Spend(cost int) bool {
 
 // Refund gives back what was spent on a request that was turned down.
 func (b *Budget) Refund(cost int) {
-	b.tokens = min(b.burst, b.tokens+float64(max(cost, 0)))
+	b.Grant(cost)
 	b.spent -= int64(max(cost, 0))
 }
 

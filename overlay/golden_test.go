@@ -94,6 +94,13 @@ func (s *script) run(t *testing.T, d *datadriven.TestData) string {
 	return s.out.String()
 }
 
+// do runs lines outside a golden file.
+func (s *script) do(t *testing.T, lines ...string) {
+	for _, l := range lines {
+		s.line(t, &datadriven.TestData{}, strings.Fields(l))
+	}
+}
+
 // words are the arguments of one line.
 type words struct {
 	t    *testing.T

@@ -1,23 +1,16 @@
 package overlay
 
 import (
-	"strings"
 	"testing"
 	"time"
-
-	"github.com/cockroachdb/datadriven"
 )
 
 // What once was missed by all of a stripe does not make who has it live again look as
 // late as those who have nothing.
 func TestAnOldHoleDoesNotHideWhoIsLive(t *testing.T) {
 	s := &script{}
-	for _, l := range []string{
-		"peer", "connect 9 publisher slots=8 epoch=1",
-		"accept 9 stripe=0 path=9", "accept 9 stripe=1 path=9", "accept 9 stripe=2 path=9", "accept 9 stripe=3 path=9",
-	} {
-		s.line(t, &datadriven.TestData{}, strings.Fields(l))
-	}
+	s.do(t, "peer", "connect 9 publisher slots=8 epoch=1",
+		"accept 9 stripe=0 path=9", "accept 9 stripe=1 path=9", "accept 9 stripe=2 path=9", "accept 9 stripe=3 path=9")
 	k := uint64(s.p.cfg.Stripes)
 	seq := uint64(0)
 	second := func(hole bool) { // 80 objects, of stripe 0 none if there is a hole

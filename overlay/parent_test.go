@@ -4,8 +4,6 @@ import (
 	"strings"
 	"testing"
 	"time"
-
-	"github.com/cockroachdb/datadriven"
 )
 
 // Who was asked to move and finds nobody in the time that it was given stays where it is
@@ -17,12 +15,7 @@ func TestAWishToMoveEndsWithItsTime(t *testing.T) {
 		moves bool
 	}{{time.Second, true}, {3 * time.Second, false}} {
 		s := &script{}
-		do := func(lines ...string) {
-			for _, l := range lines {
-				s.line(t, &datadriven.TestData{}, strings.Fields(l))
-			}
-		}
-		do("peer", "connect 9 publisher slots=8 epoch=1",
+		s.do(t, "peer", "connect 9 publisher slots=8 epoch=1",
 			"accept 9 stripe=0 path=9", "accept 9 stripe=1 path=9", "accept 9 stripe=2 path=9", "accept 9 stripe=3 path=9")
 		seq := uint64(0)
 		play := func(d time.Duration) {
@@ -33,9 +26,9 @@ func TestAWishToMoveEndsWithItsTime(t *testing.T) {
 			}
 		}
 		play(100 * time.Millisecond)
-		do("goaway 9 stripe=0 wait=2s")
+		s.do(t, "goaway 9 stripe=0 wait=2s")
 		play(c.after)
-		do("connect 5 epoch=1 edge=8", "status 5 depth=2 path=9,5 edge=8")
+		s.do(t, "connect 5 epoch=1 edge=8", "status 5 depth=2 path=9,5 edge=8")
 		s.out.Reset()
 		play(time.Second)
 		if moves := strings.Contains(s.out.String(), "to 5: overlay.Subscribe{Stripe:0"); moves != c.moves {
