@@ -182,10 +182,12 @@ func (p *Peer) accept(n *neighbour, i int, m Subscribe) {
 		start, past = s.front, 0
 	}
 	p.spare.Owe(p.now, float64(past))
-	if at := p.childAt(i, n.id); at >= 0 {
+	c := child{id: n.id, start: start, since: p.now, behind: m.Behind, stranded: m.stranded()}
+	if at := p.childAt(i, n.id); at >= 0 { // to ask again makes it no newcomer, nor one that was not asked to move
+		c.since, c.away = s.children[at].since, s.children[at].away
 		s.children = slices.Delete(s.children, at, at+1)
 	}
-	s.children = append(s.children, child{id: n.id, start: start, since: p.now, behind: m.Behind, stranded: m.stranded()})
+	s.children = append(s.children, c)
 	p.measureSpare()
 	p.trace(TraceAccept, n.id, i, start, 0)
 	p.send(n.id, Accept{Stripe: uint8(i), Epoch: p.epoch, Start: start, Path: s.path})

@@ -42,10 +42,15 @@ func (p *Peer) lessWorth(i int, n *neighbour) int {
 	for c := range p.stripes[i].children {
 		ch := &p.stripes[i].children[c]
 		o := p.neighbour(ch.id)
-		if o == nil || ch.away > p.now || ch.stranded || p.now-ch.since < pushPause {
+		idle := p.idle(ch, i)
+		if o == nil || ch.away > p.now || ch.stranded && !idle || p.now-ch.since < pushPause || p.bears(ch, i) {
 			continue
 		}
-		if w := p.worth(o, i); 2*w+1 < p.worth(n, i) && w < least {
+		w := p.worth(o, i)
+		if idle {
+			w = min(w, p.cfg.Stripes/2) // as who takes few
+		}
+		if 2*w+1 < p.worth(n, i) && w < least {
 			least, at = w, c
 		}
 	}
@@ -61,7 +66,7 @@ func (p *Peer) settled(i, below int) int {
 		return -1
 	}
 	return p.latest(i, func(c *child) bool {
-		return !c.stranded && p.now-c.since > pushPause && 2*p.load(c, i) < below
+		return (!c.stranded || p.idle(c, i)) && p.now-c.since > pushPause && 2*p.load(c, i) < below
 	})
 }
 
@@ -74,22 +79,38 @@ func (p *Peer) leaf(i int) int {
 }
 
 // latest returns the latest child of stripe i that was not asked to move, of those
-// that are such; -1: none.
+// that are such, and at a publisher of those from whom least hangs; -1: none.
 func (p *Peer) latest(i int, such func(*child) bool) int {
 	children := p.stripes[i].children
+	at, least := -1, maxWorth+1
 	for c := len(children) - 1; c >= 0; c-- {
-		if ch := &children[c]; ch.away <= p.now && such(ch) {
-			return c
+		ch := &children[c]
+		if ch.away > p.now || !such(ch) {
+			continue
+		}
+		if share, _ := p.hangs(i, ch.id); share < least {
+			at, least = c, share
 		}
 	}
-	return -1
+	return at
 }
 
-// load is how many children c has in stripe i, of which it is a child, by its word.
+// bears says whether half of a publisher's stripe i hangs from child c, or more: it
+// moves for no claim.
+func (p *Peer) bears(c *child, i int) bool {
+	share, known := p.hangs(i, c.id)
+	return known && 2*share >= maxWorth
+}
+
+// load is how many children c has in stripe i, of which it is a child: by what a
+// publisher's witnesses say, else by its word.
 func (p *Peer) load(c *child, i int) int {
 	n := p.neighbour(c.id)
 	if n == nil {
 		return 0
+	}
+	if share, known := p.hangs(i, c.id); known {
+		return share
 	}
 	told := 0
 	if st, ok := n.of(i); ok {
@@ -228,7 +249,7 @@ func (p *Peer) shed() {
 	excess := p.used() - p.slots - p.leaving()
 	excess -= p.cut(excess)
 	for excess > 0 {
-		i, c := p.first(func(c *child) bool { return c.away <= p.now })
+		i, c := p.first(func(_ int, c *child) bool { return c.away <= p.now })
 		if i < 0 {
 			return
 		}

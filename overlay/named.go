@@ -66,7 +66,7 @@ func (p *Peer) rank(v *known) int {
 const keptDials = 2 * dialBurst / 3
 
 // sparesDial says whether one more dial may be spent on those.
-func (p *Peer) sparesDial() bool { return !p.wary() || p.dials.Has(p.now) >= keptDials+1 }
+func (p *Peer) sparesDial() bool { return !p.wary() || p.dials.Has(p.now) >= keptDials+p.dialCost }
 
 // forgettable returns which entry a full view forgets for one of a rank: of some, at
 // random, that would be dialled last. A wary peer forgets nobody who would be dialled

@@ -21,7 +21,9 @@ func (p *Peer) connected(id PeerID, rtt time.Duration, subnet uint32) {
 	chosen := false
 	for i := range p.view {
 		if v := &p.view[i]; v.Peer == id {
-			chosen = v.dialing
+			if chosen = v.dialing; chosen {
+				p.dialled(p.now - (v.again - dialTime))
+			}
 			v.dialing, v.met, v.fails, v.again = false, true, 0, 0
 			if v.Subnet == 0 {
 				v.Subnet = subnet

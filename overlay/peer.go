@@ -72,6 +72,7 @@ type Peer struct {
 	view       []known
 	banned     []ban
 	dials      failover.Bucket
+	dialCost   float64       // tokens
 	hollowNets []hollowNet   // the latest last
 	broken     uint8         // words that peers did not keep, up to hollowLimit
 	waryUntil  time.Duration // see wary
@@ -211,7 +212,7 @@ func New(cfg Config, self PeerID, rng *rand.Rand) (*Peer, error) {
 		find:    failover.Backoff{Base: 300 * time.Millisecond, Cap: 2 * time.Second, Floor: 50 * time.Millisecond},
 		slots:   cfg.Slots,
 		rest:    newRest(),
-		dials:   failover.NewBucket(dialRate, dialBurst),
+		dials:   failover.NewBucket(dialRate, dialBurst), dialCost: 1,
 		objSize: 1500,
 	}
 	for s := range p.stripes {
@@ -407,7 +408,7 @@ func (p *Peer) noticeStall(ev *Event) {
 		s := &p.stripes[i]
 		if s.parent != 0 {
 			s.prog.Excuse(p.now)
-			s.trust = trust{from: max(s.trust.from, max(s.front, p.edge)+made), paid: s.trust.paid}
+			s.trust = trust{from: max(s.trust.from, max(s.front, p.edge)+made), paid: s.trust.paid, broken: s.trust.broken}
 		}
 		if s.try.to != 0 {
 			s.try.at += late

@@ -94,7 +94,7 @@ func (p *Peer) back() {
 // first returns the child that is to go first of those that may: the one that gives
 // least, the latest; of a publisher's in the stripe that has most, or whole stripes
 // hang from nobody, and of a relay's at home last. i is -1 when there is none.
-func (p *Peer) first(may func(*child) bool) (i, c int) {
+func (p *Peer) first(may func(i int, c *child) bool) (i, c int) {
 	least, last := 0, 0
 	i, c = -1, -1
 	for o := range p.stripes {
@@ -111,11 +111,14 @@ func (p *Peer) first(may func(*child) bool) (i, c int) {
 			if n := p.neighbour(ch.id); n != nil {
 				slots = min(int(n.hi.Slots), p.cfg.Stripes)
 			}
+			if share, known := p.hangs(o, ch.id); known {
+				slots = share
+			}
 			worse := slots < least || slots == least && order < last
 			if p.cfg.Publisher {
 				worse = order < last || order == last && slots < least
 			}
-			if may(ch) && (i < 0 || worse) {
+			if may(o, ch) && (i < 0 || worse) {
 				i, c, least, last = o, at, slots, order
 			}
 		}
@@ -124,19 +127,24 @@ func (p *Peer) first(may func(*child) bool) (i, c int) {
 }
 
 // cut ends what this peer does for up to excess children that give less than they
-// take and were asked to move in vain, and returns for how many.
+// take, or from whom nobody hangs, and were asked to move in vain, and returns for how
+// many.
 func (p *Peer) cut(excess int) (n int) {
 	for ; n < excess; n++ {
-		i, c := p.first(func(c *child) bool {
+		i, c := p.first(func(i int, c *child) bool {
 			o := p.neighbour(c.id)
-			return c.away != 0 && c.away <= p.now && o != nil && !p.gives(int(o.hi.Slots))
+			return c.away != 0 && c.away <= p.now && o != nil && (!p.gives(int(o.hi.Slots)) || p.idle(c, i))
 		})
 		if i < 0 {
 			break
 		}
 		id := p.stripes[i].children[c].id
+		n := p.neighbour(id)
+		if p.idle(&p.stripes[i].children[c], i) {
+			n.left, n.leftAt = leftLimit, p.now
+		}
 		p.removeChild(i, id)
-		p.refuse(p.neighbour(id), i, CodeBusy, time.Second)
+		p.refuse(n, i, CodeBusy, time.Second)
 	}
 	for i := range p.stripes { // whoever could not move and need not stays
 		for c := range p.stripes[i].children {

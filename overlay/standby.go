@@ -27,9 +27,13 @@ type option struct {
 }
 
 // chooseStandbys looks over the standbys of all stripes: asks for the paths of
-// those who could be, and connects to those whom the tree names.
+// those who could be, and connects to those whom the tree names. A publisher needs none.
 func (p *Peer) chooseStandbys() {
-	if p.cfg.Publisher || p.drained {
+	if p.drained {
+		return
+	}
+	if p.cfg.Publisher {
+		p.chooseWitnesses()
 		return
 	}
 	masks := make(map[PeerID]uint32)

@@ -66,19 +66,6 @@ type known struct {
 }
 
 const (
-	dialTime = 5 * time.Second
-	// slowDial is when a dial no longer keeps others back: most answer sooner, and
-	// those that do not end by their time-out (the idea of Happy Eyeballs, RFC 8305).
-	slowDial = 700 * time.Millisecond
-	// dialBurst and dialRate bound how many are dialled at once, and a second: a
-	// handshake takes 8 kB of the uplink. (Found by simulation: where there is too
-	// little upload, small uplinks were full of their own dials for a minute.)
-	dialBurst, dialRate = 24, 8
-	// seekDials is how many are dialled at a time though there are neighbours
-	// enough, when none of them can be the parent that a stripe lacks.
-	seekDials = 3
-	// quickDial is when a parent whose connection failed is dialled again.
-	quickDial   = 300 * time.Millisecond
 	subnetLimit = 6 // of one subnet in the view (guess)
 	// namedShare: one neighbour names a sixth of the view at most, of those that
 	// were never met (a guess).
@@ -130,32 +117,6 @@ func (p *Peer) candidates(cs []Candidate) {
 		p.learn(c, 0)
 	}
 	p.widen()
-}
-
-// meet is dial for one that this peer need not know yet.
-func (p *Peer) meet(id PeerID) bool {
-	p.learn(Candidate{Peer: id, Source: SourcePeer}, 0)
-	return p.dial(id)
-}
-
-// dial connects to known peer id unless that is under way, done or pointless; true: it does.
-func (p *Peer) dial(id PeerID) bool {
-	if p.neighbour(id) != nil || p.isBanned(id) {
-		return false
-	}
-	for i := range p.view {
-		v := &p.view[i]
-		if v.Peer != id {
-			continue
-		}
-		if p.now < v.again || !p.dials.Take(p.now, 1) {
-			return false
-		}
-		v.dialing, v.again = true, p.now+dialTime
-		p.out = append(p.out, Action{Kind: ActConnect, Peer: id})
-		return true
-	}
-	return false
 }
 
 // widen connects to more known peers while there are too few neighbours in reserve.
