@@ -250,6 +250,9 @@ const (
 // what is free and nothing more.
 func (p *Peer) believed(n *neighbour) bool { return n.left < leftLimit || p.now-n.leftAt > leftTime }
 
+// disbelieve makes n one of whose need that is not believed.
+func (p *Peer) disbelieve(n *neighbour) { n.left, n.leftAt = leftLimit, p.now }
+
 func (p *Peer) removeChild(i int, id PeerID) {
 	s := &p.stripes[i]
 	at := p.childAt(i, id)

@@ -51,6 +51,9 @@ func (p *Peer) dial(id PeerID) bool {
 	return false
 }
 
+// dialledAt is when v was dialled, while it is.
+func (v *known) dialledAt() time.Duration { return v.again - dialTime }
+
 // dialled learns from a dial that was answered after so long. Where that is late, the own
 // line is full, most likely of dials: each one costs twice as much from now on, and less
 // again with each that is not late. (Found by simulation: viewers with a quarter of a

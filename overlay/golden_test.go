@@ -101,6 +101,12 @@ func (s *script) do(t *testing.T, lines ...string) {
 	}
 }
 
+// fed begins with a peer that publisher 9 feeds in all stripes.
+func (s *script) fed(t *testing.T) {
+	s.do(t, "peer", "connect 9 publisher slots=8 epoch=1",
+		"accept 9 stripe=0 path=9", "accept 9 stripe=1 path=9", "accept 9 stripe=2 path=9", "accept 9 stripe=3 path=9")
+}
+
 // words are the arguments of one line.
 type words struct {
 	t    *testing.T

@@ -1,7 +1,7 @@
 package overlay
 
 // This file answers: who has to make room for another, and when is it asked? Nobody is
-// cut off: who is asked goes on being served until it has moved.
+// cut off: who is asked goes on being served until it has moved (but see scarce.go).
 
 import (
 	"slices"
@@ -58,8 +58,8 @@ func (p *Peer) lessWorth(i int, n *neighbour) int {
 }
 
 // settled returns a child of stripe i that can be asked to move for a stranded peer:
-// the latest of those that are not stranded themselves, and have less than half of so
-// many children; -1: none. (Found by simulation: among liars, each from whom
+// the latest of those that are not stranded themselves, or from whom nobody hangs, and
+// that have less than half of so many children; -1: none. (Found by simulation: among liars, each from whom
 // hundreds hung was asked to move for the next one, and moved to a liar.)
 func (p *Peer) settled(i, below int) int {
 	if p.now < p.pushAt {
@@ -93,13 +93,6 @@ func (p *Peer) latest(i int, such func(*child) bool) int {
 		}
 	}
 	return at
-}
-
-// bears says whether half of a publisher's stripe i hangs from child c, or more: it
-// moves for no claim.
-func (p *Peer) bears(c *child, i int) bool {
-	share, known := p.hangs(i, c.id)
-	return known && 2*share >= maxWorth
 }
 
 // load is how many children c has in stripe i, of which it is a child: by what a

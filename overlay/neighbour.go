@@ -22,7 +22,7 @@ func (p *Peer) connected(id PeerID, rtt time.Duration, subnet uint32) {
 	for i := range p.view {
 		if v := &p.view[i]; v.Peer == id {
 			if chosen = v.dialing; chosen {
-				p.dialled(p.now - (v.again - dialTime))
+				p.dialled(p.now - v.dialledAt())
 			}
 			v.dialing, v.met, v.fails, v.again = false, true, 0, 0
 			if v.Subnet == 0 {

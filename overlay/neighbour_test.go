@@ -9,8 +9,7 @@ import (
 // late as those who have nothing.
 func TestAnOldHoleDoesNotHideWhoIsLive(t *testing.T) {
 	s := &script{}
-	s.do(t, "peer", "connect 9 publisher slots=8 epoch=1",
-		"accept 9 stripe=0 path=9", "accept 9 stripe=1 path=9", "accept 9 stripe=2 path=9", "accept 9 stripe=3 path=9")
+	s.fed(t)
 	k := uint64(s.p.cfg.Stripes)
 	seq := uint64(0)
 	second := func(hole bool) { // 80 objects, of stripe 0 none if there is a hole

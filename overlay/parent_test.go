@@ -15,8 +15,7 @@ func TestAWishToMoveEndsWithItsTime(t *testing.T) {
 		moves bool
 	}{{time.Second, true}, {3 * time.Second, false}} {
 		s := &script{}
-		s.do(t, "peer", "connect 9 publisher slots=8 epoch=1",
-			"accept 9 stripe=0 path=9", "accept 9 stripe=1 path=9", "accept 9 stripe=2 path=9", "accept 9 stripe=3 path=9")
+		s.fed(t)
 		seq := uint64(0)
 		play := func(d time.Duration) {
 			for end := s.now + d; s.now < end; seq++ {

@@ -6,7 +6,8 @@ package overlay
 // Stripes shared out to everybody make a picture for nobody. So who gives less
 // than it takes and misses a stripe for long gives its others back, and tries
 // again later; and a parent that has more children than it can feed, and asked
-// them in vain to move, ends what it does for those who give least.
+// them in vain to move, ends what it does for those who give least, a publisher also
+// for those from whom nobody hangs.
 
 import (
 	"time"
@@ -92,8 +93,9 @@ func (p *Peer) back() {
 }
 
 // first returns the child that is to go first of those that may: the one that gives
-// least, the latest; of a publisher's in the stripe that has most, or whole stripes
-// hang from nobody, and of a relay's at home last. i is -1 when there is none.
+// least, by its slots or by what a publisher's witnesses say, the latest; of a
+// publisher's in the stripe that has most, or whole stripes hang from nobody, and of a
+// relay's at home last. i is -1 when there is none.
 func (p *Peer) first(may func(i int, c *child) bool) (i, c int) {
 	least, last := 0, 0
 	i, c = -1, -1
@@ -107,19 +109,19 @@ func (p *Peer) first(may func(i int, c *child) bool) (i, c int) {
 		}
 		for at := len(p.stripes[o].children) - 1; at >= 0; at-- {
 			ch := &p.stripes[o].children[at]
-			slots := 0
+			gives := 0
 			if n := p.neighbour(ch.id); n != nil {
-				slots = min(int(n.hi.Slots), p.cfg.Stripes)
+				gives = min(int(n.hi.Slots), p.cfg.Stripes)
 			}
 			if share, known := p.hangs(o, ch.id); known {
-				slots = share
+				gives = share
 			}
-			worse := slots < least || slots == least && order < last
+			worse := gives < least || gives == least && order < last
 			if p.cfg.Publisher {
-				worse = order < last || order == last && slots < least
+				worse = order < last || order == last && gives < least
 			}
 			if may(o, ch) && (i < 0 || worse) {
-				i, c, least, last = o, at, slots, order
+				i, c, least, last = o, at, gives, order
 			}
 		}
 	}
@@ -138,13 +140,13 @@ func (p *Peer) cut(excess int) (n int) {
 		if i < 0 {
 			break
 		}
-		id := p.stripes[i].children[c].id
-		n := p.neighbour(id)
-		if p.idle(&p.stripes[i].children[c], i) {
-			n.left, n.leftAt = leftLimit, p.now
+		ch := &p.stripes[i].children[c]
+		o := p.neighbour(ch.id)
+		if p.idle(ch, i) {
+			p.disbelieve(o)
 		}
-		p.removeChild(i, id)
-		p.refuse(n, i, CodeBusy, time.Second)
+		p.removeChild(i, o.id)
+		p.refuse(o, i, CodeBusy, time.Second)
 	}
 	for i := range p.stripes { // whoever could not move and need not stays
 		for c := range p.stripes[i].children {

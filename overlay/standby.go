@@ -27,7 +27,8 @@ type option struct {
 }
 
 // chooseStandbys looks over the standbys of all stripes: asks for the paths of
-// those who could be, and connects to those whom the tree names. A publisher needs none.
+// those who could be, and connects to those whom the tree names. A publisher has witnesses
+// instead.
 func (p *Peer) chooseStandbys() {
 	if p.drained {
 		return
@@ -50,10 +51,15 @@ func (p *Peer) chooseStandbys() {
 		if masks[n.id] == 0 && few && !p.related(n) { // who watches is not hung up on
 			masks[n.id] = 1 << Home(n.id, p.cfg.Stripes)
 		}
-		if mask := masks[n.id]; n.ready && mask != n.watched {
-			n.watched = mask
-			p.send(n.id, Watch{Mask: mask})
-		}
+		p.watch(n, masks[n.id])
+	}
+}
+
+// watch asks n for its paths in the stripes of mask, unless it has been.
+func (p *Peer) watch(n *neighbour, mask uint32) {
+	if n.ready && n.watched != mask {
+		n.watched = mask
+		p.send(n.id, Watch{Mask: mask})
 	}
 }
 

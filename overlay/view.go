@@ -132,7 +132,7 @@ func (p *Peer) widen() {
 	for i := range p.view {
 		v := &p.view[i]
 		switch {
-		case v.dialing && p.now < v.again-dialTime+slowDial:
+		case v.dialing && p.now < v.dialledAt()+slowDial:
 			if p.rank(v) < rankNamed { // those hold nobody back who may be better
 				pending++
 			}

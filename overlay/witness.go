@@ -10,6 +10,7 @@ package overlay
 // and again, and kept those from whom nobody did.)
 
 import (
+	"cmp"
 	"slices"
 	"time"
 )
@@ -43,7 +44,7 @@ func (p *Peer) chooseWitnesses() {
 			rest = append(rest, n)
 		}
 	}
-	slices.SortStableFunc(rest, func(a, b *neighbour) int { return int(a.since - b.since) })
+	slices.SortStableFunc(rest, func(a, b *neighbour) int { return cmp.Compare(a.since, b.since) })
 	for len(rest) > 0 && len(chosen) < maxWitnesses {
 		at := 0
 		if len(chosen)%2 == 1 {
@@ -57,10 +58,7 @@ func (p *Peer) chooseWitnesses() {
 		if slices.Contains(chosen, n) {
 			mask = 1<<p.cfg.Stripes - 1
 		}
-		if n.ready && n.watched != mask {
-			n.watched = mask
-			p.send(n.id, Watch{Mask: mask})
-		}
+		p.watch(n, mask)
 	}
 }
 
@@ -93,4 +91,11 @@ func (p *Peer) hangs(i int, id PeerID) (share int, known bool) {
 func (p *Peer) idle(c *child, i int) bool {
 	share, known := p.hangs(i, c.id)
 	return known && share == 0 && p.now-c.since > hangTime
+}
+
+// bears says whether half of a publisher's stripe i hangs from child c, or more: it
+// moves for no claim.
+func (p *Peer) bears(c *child, i int) bool {
+	share, known := p.hangs(i, c.id)
+	return known && 2*share >= maxWorth
 }
