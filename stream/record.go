@@ -54,7 +54,7 @@ func (r Record) ID() ID { return NewID(r.PublicKey, r.Name) }
 // by [MaxRecordSkew] before a record counts as from the future.
 func (r Record) Check(now int64) error {
 	if now >= r.Expires {
-		return fmt.Errorf("%w: %d s ago, at %s", ErrExpired, now-r.Expires, unixText(r.Expires))
+		return fmt.Errorf("%w: %d s ago, at %s; if its publisher is running, check the clock", ErrExpired, now-r.Expires, unixText(r.Expires))
 	}
 	if skew := int64(MaxRecordSkew / time.Second); r.Issued > now+skew {
 		return fmt.Errorf("%w: issued at %s, %d s ahead, allowed are %d s; check the clock",

@@ -79,6 +79,7 @@ type swarm struct {
 	relays    []*testnet.Process
 	viewers   []*viewer
 	hosts     map[*testnet.Process]*testnet.Host
+	clocks    map[*testnet.Process]*testnet.Clock // nil: all have this machine's
 	made      int
 	nice      bool // who is started from now on has the processor last
 	judge     *judge
@@ -119,8 +120,14 @@ func (s *swarm) run(file, name string, args ...string) *testnet.Process {
 	if s.sw != nil {
 		place.Host = s.sw.Host(s.t)
 	}
+	if s.clocks != nil {
+		place.Clock = testnet.NewClock(s.t)
+	}
 	p := place.Start(s.t, file, name, append(args, s.bootstrap...)...)
 	s.hosts[p] = place.Host
+	if s.clocks != nil {
+		s.clocks[p] = place.Clock
+	}
 	return p
 }
 
@@ -321,6 +328,7 @@ func (j *judge) follow(p *testnet.Process) {
 				data, ok := strings.CutPrefix(sc.Text(), "data: ")
 				var e node.TraceEvent
 				if ok && json.Unmarshal([]byte(data), &e) == nil {
+					e.Time = time.Now() // its own clock may be wrong
 					j.mu.Lock()
 					j.heard = append(j.heard, heard{p.Name, e})
 					j.mu.Unlock()

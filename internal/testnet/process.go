@@ -30,19 +30,22 @@ const LogDir = "BRAIDWAY_CHAOS_LOG"
 
 // Build builds the peer command in the package folder dir, once for a test binary.
 func Build(dir string) func() (string, error) {
-	return sync.OnceValues(func() (string, error) {
-		tmp, err := os.MkdirTemp("", "braidway")
-		if err != nil {
-			return "", err
-		}
-		file := filepath.Join(tmp, "peer")
-		cmd := exec.Command("go", "build", "-o", file, ".")
-		cmd.Dir = dir
-		if out, err := cmd.CombinedOutput(); err != nil {
-			return "", fmt.Errorf("%w: %s", err, out)
-		}
-		return file, nil
-	})
+	return sync.OnceValues(func() (string, error) { return build(dir) })
+}
+
+// build builds the command in dir, with flags, in a temporary folder of its own.
+func build(dir string, flags ...string) (string, error) {
+	tmp, err := os.MkdirTemp("", "braidway")
+	if err != nil {
+		return "", err
+	}
+	file := filepath.Join(tmp, "peer")
+	cmd := exec.Command("go", append(append([]string{"build", "-o", file}, flags...), ".")...)
+	cmd.Dir = dir
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("%w: %s", err, out)
+	}
+	return file, nil
 }
 
 // Process is a running peer. It is killed when the test ends.
@@ -75,6 +78,8 @@ type Place struct {
 	// Nice lets others have the processor first: in life, those who come have
 	// processors of their own.
 	Nice bool
+	// Clock is the process's own, of a command by BuildStepping; nil: the machine's.
+	Clock *Clock
 }
 
 // Start runs the program file with args at the place.
@@ -99,6 +104,9 @@ func (at Place) Start(t testing.TB, file, name string, args ...string) *Process 
 	}
 	p := &Process{Name: name, host: host, cmd: exec.Command(command[0], command[1:]...), lines: make(chan string, 16),
 		admin: make(chan struct{}), done: make(chan struct{})}
+	if at.Clock != nil {
+		p.cmd.Env = append(os.Environ(), clockFile+"="+at.Clock.file)
+	}
 	stdout, err := p.cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
