@@ -36,7 +36,8 @@
 // # Files
 //
 // scenario.go and builtin.go say what is asked, settings.go what can be set;
-// engine.go runs windows, queue.go orders events; peer.go drives one core,
+// engine.go runs windows, queue.go orders events, hugepages.go asks for memory that
+// is found sooner; peer.go drives one core,
 // link.go is what lies between two peers, population.go who they are, dht.go
 // how they find each other; fault.go is what goes wrong; baseline.go the
 // other cores; viewer.go and result.go what comes out.

@@ -358,6 +358,7 @@ func (e *engine) healAt(a, b uint32, t int64) int64 {
 func (e *engine) run(ctx context.Context, look func()) {
 	crew := newCrew(e.shards)
 	defer crew.dismiss()
+	pages := newHugePages()
 	for n := 0; e.now < e.end; n++ {
 		for len(e.plan) > 0 && e.plan[0].at <= e.now {
 			heap.Pop(&e.plan).(doing).fn()
@@ -373,6 +374,7 @@ func (e *engine) run(ctx context.Context, look func()) {
 			if ctx.Err() != nil {
 				return
 			}
+			pages.look()
 			if look != nil {
 				look()
 			}
