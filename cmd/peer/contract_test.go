@@ -36,10 +36,7 @@ func write(t *testing.T, dir, name, content string, mode os.FileMode) string {
 }
 
 func TestCommandsKeepTheirContract(t *testing.T) {
-	file, err := binary()
-	if err != nil {
-		t.Fatal(err)
-	}
+	file := binary.File(t)
 	dir := t.TempDir()
 	loose := write(t, dir, "loose.key", "x", 0o644)
 	broken := write(t, dir, "broken.key", "x", 0o600)
@@ -184,10 +181,7 @@ func TestEveryCommandHasHelpWithExamples(t *testing.T) {
 }
 
 func TestAPeerIsReadyThenDrainedAndItsChildrenStay(t *testing.T) {
-	file, err := binary()
-	if err != nil {
-		t.Fatal(err)
-	}
+	file := binary.File(t)
 	pub := start(t, "publisher", "publish", "test:", "--max-children", "1")
 	link := pub.Line(t)
 	alone := start(t, "relay of nothing", "relay", someLink)
@@ -294,10 +288,7 @@ func TestASecondSignalEndsAPeerAtOnce(t *testing.T) {
 }
 
 func TestStandardOutputIsTheStreamAndNothingElse(t *testing.T) {
-	file, err := binary()
-	if err != nil {
-		t.Fatal(err)
-	}
+	file := binary.File(t)
 	linkFile := filepath.Join(t.TempDir(), "link")
 	pub := exec.Command(file, append([]string{"publish", "--raw", "-", "--link-file", linkFile}, common...)...)
 	in, err := pub.StdinPipe()

@@ -22,10 +22,7 @@ import (
 // report and what it showed.
 func runDemo(t *testing.T, scenario string, peers int, shows *regexp.Regexp) (r demoSummary, shown string) {
 	t.Helper()
-	file, err := binary()
-	if err != nil {
-		t.Fatal(err)
-	}
+	file := binary.File(t)
 	report := filepath.Join(t.TempDir(), "r.json")
 	cmd := exec.Command(file, "demo", "--scenario", scenario, "--peers", strconv.Itoa(peers), "--kill-every", "2s", "--http", "off", "--report", report)
 	out, err := cmd.StdoutPipe()
@@ -99,10 +96,7 @@ func TestTheDemoPlaysEachScenarioAndItsViewersPlayOn(t *testing.T) {
 }
 
 func TestTheDemoRefusesAnUnknownScenario(t *testing.T) {
-	file, err := binary()
-	if err != nil {
-		t.Fatal(err)
-	}
+	file := binary.File(t)
 	said, err := exec.Command(file, "demo", "--scenario", "flood").CombinedOutput()
 	var exit *exec.ExitError
 	if !errors.As(err, &exit) || exit.ExitCode() != exitUsage {

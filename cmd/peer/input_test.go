@@ -151,10 +151,7 @@ func TestAnEncoderIsKilledAndComesBackAndTheSamePlayerGoesOn(t *testing.T) {
 
 func binaryFile(t *testing.T) string {
 	t.Helper()
-	file, err := binary()
-	if err != nil {
-		t.Fatal(err)
-	}
+	file := binary.File(t)
 	return file
 }
 

@@ -27,10 +27,7 @@ func small(t *testing.T) sim.Scenario {
 }
 
 func TestAScenarioRunsAsProcesses(t *testing.T) {
-	file, err := binary()
-	if err != nil {
-		t.Fatal(err)
-	}
+	file := binary.File(t)
 	looks := 0
 	r, err := loopback.Run(t.Context(), small(t), loopback.Options{Program: file, Seed: 3, Progress: func(sim.Progress) { looks++ }})
 	if err != nil {
@@ -51,10 +48,7 @@ func TestAScenarioRunsAsProcesses(t *testing.T) {
 }
 
 func TestAStoppedRunOfProcessesIsPartial(t *testing.T) {
-	file, err := binary()
-	if err != nil {
-		t.Fatal(err)
-	}
+	file := binary.File(t)
 	sc := small(t)
 	sc.Settings.Duration = time.Hour
 	ctx, cancel := context.WithCancel(t.Context())

@@ -12,10 +12,7 @@ import (
 )
 
 func TestMetricsAloneAreServedOnAnAddressOfTheirOwnUntilThePeerHasLeft(t *testing.T) {
-	file, err := binary()
-	if err != nil {
-		t.Fatal(err)
-	}
+	file := binary.File(t)
 	pub := start(t, "publisher", "publish", "test:", "--metrics", "127.0.0.1:0")
 	pub.Line(t)
 	testnet.WaitFor(t, "the publisher is ready", 10*time.Second, func() bool { return pub.Readiness() == 200 })

@@ -18,10 +18,7 @@ func TestALinkPastedOnThePageIsPlayed(t *testing.T) {
 	if testing.Short() {
 		t.Skip("SKIPPED: -short")
 	}
-	file, err := binary()
-	if err != nil {
-		t.Fatal(err)
-	}
+	file := binary.File(t)
 	pub := testnet.Start(t, file, "publisher", "publish", "test:")
 	link := pub.Line(t)
 	view := testnet.Start(t, file, "viewer", "play", "--http", "127.0.0.1:0")

@@ -199,10 +199,7 @@ func demoOf(t *testing.T, url string) (d demoState) {
 // page's address.
 func startDemo(t *testing.T, args ...string) (url string) {
 	t.Helper()
-	file, err := binary()
-	if err != nil {
-		t.Fatal(err)
-	}
+	file := binary.File(t)
 	cmd := exec.Command(file, append([]string{"demo", "--http", "127.0.0.1:0", "--kill-every", "0s"}, args...)...)
 	says, err := cmd.StderrPipe()
 	if err != nil {

@@ -4,7 +4,6 @@ package main
 
 import (
 	"os"
-	"path/filepath"
 	"testing"
 
 	"github.com/braidway/braidway/internal/testnet"
@@ -17,9 +16,7 @@ var binary = testnet.Build(".")
 func TestMain(m *testing.M) {
 	stack.Main()
 	code := m.Run()
-	if file, err := binary(); err == nil {
-		_ = os.RemoveAll(filepath.Dir(file))
-	}
+	binary.Remove()
 	os.Exit(code)
 }
 
@@ -27,9 +24,6 @@ var common = []string{"--no-mdns", "--listen", "/ip4/127.0.0.1/udp/0/quic-v1", "
 
 func start(t *testing.T, name string, args ...string) *testnet.Process {
 	t.Helper()
-	file, err := binary()
-	if err != nil {
-		t.Fatal(err)
-	}
+	file := binary.File(t)
 	return testnet.Start(t, file, name, args...)
 }

@@ -75,10 +75,7 @@ func TestNoSecretGetsIntoLogsReportsEventsOrMetrics(t *testing.T) {
 		}
 		said[name+" events"] = ofPeer(t, q, "/api/v1/events", 2*time.Second)
 	}
-	file, err := binary()
-	if err != nil {
-		t.Fatal(err)
-	}
+	file := binary.File(t)
 	for _, args := range [][]string{{"key", "show", publisher}, {"key", "show", publisher, "--json"}, {"status", "--admin", p.Admin()}, {"status", "--json", "--admin", v.Admin()}} {
 		out, err := exec.Command(file, args...).CombinedOutput()
 		if err != nil {

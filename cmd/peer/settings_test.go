@@ -14,10 +14,7 @@ import (
 )
 
 func TestConfigShowTellsWhereEachValueComesFrom(t *testing.T) {
-	file, err := binary()
-	if err != nil {
-		t.Fatal(err)
-	}
+	file := binary.File(t)
 	conf := write(t, t.TempDir(), "peer.toml", "max-children = 3\nupload-limit = '7Mbps'\nno-mdns = true\nlog-level = 'warn'\nbuffer = '2s' # of play\n", 0o600)
 	cmd := exec.Command(file, "config", "show", "--config", conf, "--log-level", "debug")
 	cmd.Env = append(os.Environ(), "BRAIDWAY_UPLOAD_LIMIT=9Mbps", "BRAIDWAY_LOG_LEVEL=error", "BRAIDWAY_BOOTSTRAP="+
@@ -49,10 +46,7 @@ func TestConfigShowTellsWhereEachValueComesFrom(t *testing.T) {
 }
 
 func TestSmallCommandsSpeakJSON(t *testing.T) {
-	file, err := binary()
-	if err != nil {
-		t.Fatal(err)
-	}
+	file := binary.File(t)
 	key := filepath.Join(t.TempDir(), "pub.key")
 	var made, shown identity
 	var all map[string]setting

@@ -231,10 +231,7 @@ func TestTheFullStackBehindTheCommands(t *testing.T) {
 }
 
 func TestASignalEndsASimulationWithAPartialReport(t *testing.T) {
-	file, err := binary()
-	if err != nil {
-		t.Fatal(err)
-	}
+	file := binary.File(t)
 	trace := filepath.Join(t.TempDir(), "t.jsonl")
 	cmd := exec.Command(file, "sim", "run", "calm", "--peers", "300", "--set", "duration=24h", "--trace", trace, "--json")
 	var out, said bytes.Buffer

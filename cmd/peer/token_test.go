@@ -18,10 +18,7 @@ import (
 // peerOutput runs the command and returns its standard output.
 func peerOutput(t *testing.T, args ...string) string {
 	t.Helper()
-	file, err := binary()
-	if err != nil {
-		t.Fatal(err)
-	}
+	file := binary.File(t)
 	cmd := exec.Command(file, args...)
 	var stderr strings.Builder
 	cmd.Stderr = &stderr
@@ -123,10 +120,7 @@ func TestAPrivateStreamIsPlayedWithATokenUntilItIsRevoked(t *testing.T) {
 }
 
 func TestPrivateStreamsRefuseWrongUsage(t *testing.T) {
-	file, err := binary()
-	if err != nil {
-		t.Fatal(err)
-	}
+	file := binary.File(t)
 	dir := t.TempDir()
 	private := someLink + "#k=" + strings.Repeat("A", 42) + "E&b=" + strings.Repeat("A", 43)
 	key := filepath.Join(dir, "k.key")

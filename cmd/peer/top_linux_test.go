@@ -48,10 +48,7 @@ func onTerminal(t *testing.T, env string, args ...string) *terminal {
 	if err != nil {
 		t.Fatal(err)
 	}
-	file, err := binary()
-	if err != nil {
-		t.Fatal(err)
-	}
+	file := binary.File(t)
 	p := &terminal{master: master, cmd: exec.Command(file, args...), done: make(chan error, 1)}
 	p.cmd.Stdin, p.cmd.Stdout, p.cmd.Stderr = slave, slave, slave
 	p.cmd.Env = append(os.Environ(), "TERM=xterm-256color", "CI=", "NO_COLOR="+env)

@@ -172,10 +172,7 @@ func TestColourIsForTerminalsWithoutNoColor(t *testing.T) {
 }
 
 func TestTopWithoutATerminalWritesFramesAndDoctorAsksTheSamePeer(t *testing.T) {
-	file, err := binary()
-	if err != nil {
-		t.Fatal(err)
-	}
+	file := binary.File(t)
 	pub := start(t, "publisher", "publish", "test:", "--max-children", "4")
 	viewer := start(t, "viewer", "play", pub.Line(t), "-o", "/dev/null")
 	testnet.WaitFor(t, "the viewer is ready", 20*time.Second, func() bool { return viewer.Readiness() == 200 })

@@ -6,8 +6,6 @@ import (
 	"context"
 	"fmt"
 	"net/http"
-	"os"
-	"path/filepath"
 	"testing"
 	"time"
 
@@ -38,17 +36,13 @@ func TestClocksStep(t *testing.T) {
 	if !full {
 		t.Skip("SKIPPED: with make chaos, since all that the peer command depends on is compiled with another clock")
 	}
-	stepping := testnet.BuildStepping("../../cmd/peer")
-	file, err := stepping()
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = os.RemoveAll(filepath.Dir(file)) })
+	stepping := testnet.BuildStepping("../../cmd/peer", t.TempDir())
+	t.Cleanup(stepping.Remove)
 	steps := []time.Duration{time.Hour, 0, -time.Hour, 24 * time.Hour, -24 * time.Hour, 0}
 	whose := []string{"publisher", "relay", "viewer"}
 	const pace = 2 * time.Second
 	s := newSwarm(t, nil)
-	s.file, s.clocks = file, make(map[*testnet.Process]*testnet.Clock)
+	s.file, s.clocks = stepping.File(t), make(map[*testnet.Process]*testnet.Clock)
 	s.publish(time.Duration(len(steps)*len(whose))*2*pace+20*time.Second, "--max-children", "2")
 	for range 4 {
 		s.relay()

@@ -15,16 +15,12 @@ import (
 )
 
 // hostile is the attackers' program.
-var hostile, hostileBuilt = testnet.Build("./hostilepeer"), false
+var hostile = testnet.Build("./hostilepeer")
 
 // attack starts an attacker, which is in the stream before honest viewers come.
 func (s *swarm) attack(what string, number int) *testnet.Process {
 	s.t.Helper()
-	file, err := hostile()
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	hostileBuilt = true
+	file := hostile.File(s.t)
 	p := s.run(file, fmt.Sprintf("%s %d", what, number), "--attack", what, "--number", fmt.Sprint(number), "--link", s.link)
 	s.judge.follow(p)
 	s.judge.faulty(p, time.Hour) // whoever leaves it does well

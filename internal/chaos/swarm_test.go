@@ -48,14 +48,8 @@ func report(r row) {
 
 func TestMain(m *testing.M) {
 	code := m.Run()
-	remove := func(built func() (string, error)) {
-		if file, err := built(); err == nil {
-			_ = os.RemoveAll(filepath.Dir(file))
-		}
-	}
-	if remove(binary); hostileBuilt {
-		remove(hostile)
-	}
+	binary.Remove()
+	hostile.Remove()
 	if len(table.rows) > 0 {
 		w := tabwriter.NewWriter(os.Stdout, 2, 8, 2, ' ', 0)
 		fmt.Fprintln(w, "FAILURE\tDONE\tTIMES\tOBJECTS LOST\tWORST GAP, MS\tFALSE SWITCHES\tNOTE")
@@ -97,10 +91,7 @@ func newSwarm(t testing.TB, sw *testnet.Switch) *swarm {
 	if testing.Short() {
 		t.Skip("SKIPPED: -short")
 	}
-	file, err := binary()
-	if err != nil {
-		t.Fatal(err)
-	}
+	file := binary.File(t)
 	s := &swarm{t: t, dir: t.TempDir(), file: file, sw: sw, hosts: make(map[*testnet.Process]*testnet.Host)}
 	s.judge = newJudge(t)
 	boot := s.start("bootstrap", "bootstrap")

@@ -16,7 +16,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 )
@@ -60,45 +59,44 @@ func clockStep() int64 {
 `
 
 // BuildStepping is [Build] of a command whose processes take their wall clock from
-// [Place.Clock]. All that it depends on is compiled anew once, for minutes.
-func BuildStepping(dir string) func() (string, error) {
-	return sync.OnceValues(func() (string, error) {
-		root, err := exec.Command("go", "env", "GOROOT").Output()
-		if err != nil {
+// [Place.Clock]. All that it depends on is compiled anew once, for minutes. The changed
+// files are in the folder tmp.
+func BuildStepping(dir, tmp string) *Program {
+	return &Program{dir: dir, flags: func() ([]string, error) {
+		list, err := steppingTime(tmp)
+		return []string{"-overlay", list}, err
+	}}
+}
+
+// steppingTime writes the files that are replaced, and the list of them for go build.
+func steppingTime(tmp string) (string, error) {
+	root, err := exec.Command("go", "env", "GOROOT").Output()
+	if err != nil {
+		return "", err
+	}
+	folder := filepath.Join(strings.TrimSpace(string(root)), "src", "time")
+	original, err := os.ReadFile(filepath.Join(folder, "time.go")) //nolint:gosec // of Go itself
+	if err != nil {
+		return "", err
+	}
+	if strings.Count(string(original), readsClock) != 1 {
+		return "", fmt.Errorf("time.Now of %s does not begin with %q", folder, readsClock)
+	}
+	changed := strings.Replace(string(original), readsClock, strings.Replace(readsClock, "\n", "\n\tsec += clockStep()\n", 1), 1)
+	overlay := map[string]map[string]string{"Replace": {}}
+	for name, text := range map[string]string{"time.go": changed, "clock_step.go": steppedClock} {
+		file := filepath.Join(tmp, name)
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 			return "", err
 		}
-		folder := filepath.Join(strings.TrimSpace(string(root)), "src", "time")
-		original, err := os.ReadFile(filepath.Join(folder, "time.go")) //nolint:gosec // of Go itself
-		if err != nil {
-			return "", err
-		}
-		if strings.Count(string(original), readsClock) != 1 {
-			return "", fmt.Errorf("time.Now of %s does not begin with %q", folder, readsClock)
-		}
-		tmp, err := os.MkdirTemp("", "braidway-clock")
-		if err != nil {
-			return "", err
-		}
-		defer func() { _ = os.RemoveAll(tmp) }()
-		changed := strings.Replace(string(original), readsClock, strings.Replace(readsClock, "\n", "\n\tsec += clockStep()\n", 1), 1)
-		overlay := map[string]map[string]string{"Replace": {}}
-		for name, text := range map[string]string{"time.go": changed, "clock_step.go": steppedClock} {
-			file := filepath.Join(tmp, name)
-			if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
-				return "", err
-			}
-			overlay["Replace"][filepath.Join(folder, name)] = file
-		}
-		list, err := json.Marshal(overlay)
-		if err != nil {
-			return "", err
-		}
-		file := filepath.Join(tmp, "overlay.json")
-		if err := os.WriteFile(file, list, 0o600); err != nil {
-			return "", err
-		}
-		return build(dir, "-overlay", file)
-	})
+		overlay["Replace"][filepath.Join(folder, name)] = file
+	}
+	list, err := json.Marshal(overlay)
+	if err != nil {
+		return "", err
+	}
+	file := filepath.Join(tmp, "overlay.json")
+	return file, os.WriteFile(file, list, 0o600)
 }
 
 // Clock is the wall clock of a process, as far as it differs from this machine's.

@@ -28,24 +28,52 @@ import (
 // LogDir names the environment variable with a folder for every process's debug log.
 const LogDir = "BRAIDWAY_CHAOS_LOG"
 
-// Build builds the peer command in the package folder dir, once for a test binary.
-func Build(dir string) func() (string, error) {
-	return sync.OnceValues(func() (string, error) { return build(dir) })
+// Program is a command that is built when a test needs it, and once.
+type Program struct {
+	dir   string
+	flags func() ([]string, error) // of go build; nil: none
+	once  sync.Once
+	file  string
+	err   error
 }
 
-// build builds the command in dir, with flags, in a temporary folder of its own.
-func build(dir string, flags ...string) (string, error) {
+// Build returns the command in the package folder dir.
+func Build(dir string) *Program { return &Program{dir: dir} }
+
+// File returns the program's file.
+func (p *Program) File(t testing.TB) string {
+	t.Helper()
+	if p.once.Do(p.build); p.err != nil {
+		t.Fatal(p.err)
+	}
+	return p.file
+}
+
+func (p *Program) build() {
+	var flags []string
+	if p.flags != nil {
+		if flags, p.err = p.flags(); p.err != nil {
+			return
+		}
+	}
 	tmp, err := os.MkdirTemp("", "braidway")
 	if err != nil {
-		return "", err
+		p.err = err
+		return
 	}
-	file := filepath.Join(tmp, "peer")
-	cmd := exec.Command("go", append(append([]string{"build", "-o", file}, flags...), ".")...)
-	cmd.Dir = dir
+	p.file = filepath.Join(tmp, "peer")
+	cmd := exec.Command("go", append(append([]string{"build", "-o", p.file}, flags...), ".")...) //nolint:gosec // of a test
+	cmd.Dir = p.dir
 	if out, err := cmd.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("%w: %s", err, out)
+		p.err = fmt.Errorf("%w: %s", err, out)
 	}
-	return file, nil
+}
+
+// Remove removes the file, if it was built.
+func (p *Program) Remove() {
+	if p.file != "" {
+		_ = os.RemoveAll(filepath.Dir(p.file))
+	}
 }
 
 // Process is a running peer. It is killed when the test ends.

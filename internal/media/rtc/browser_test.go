@@ -28,9 +28,7 @@ var binary = testnet.Build("../../../cmd/peer")
 
 func TestMain(m *testing.M) {
 	code := m.Run()
-	if file, err := binary(); err == nil {
-		_ = os.RemoveAll(filepath.Dir(file))
-	}
+	binary.Remove()
 	os.Exit(code)
 }
 
@@ -113,10 +111,7 @@ func site(t *testing.T, p *testnet.Process) string {
 // every stripe comes over three hops, and returns the publisher and the viewer.
 func hops(t *testing.T, input string) (pub, view *testnet.Process) {
 	t.Helper()
-	file, err := binary()
-	if err != nil {
-		t.Fatal(err)
-	}
+	file := binary.File(t)
 	boot := testnet.Start(t, file, "bootstrap", "bootstrap")
 	at := []string{"--bootstrap", boot.Line(t)}
 	run := func(name string, args ...string) *testnet.Process {
@@ -234,10 +229,7 @@ func TestACameraInABrowserReachesAPlayer(t *testing.T) {
 		t.Skip("SKIPPED: -short")
 	}
 	ffprobe := need.Program(t, "ffprobe")
-	file, err := binary()
-	if err != nil {
-		t.Fatal(err)
-	}
+	file := binary.File(t)
 	boot := testnet.Start(t, file, "bootstrap", "bootstrap")
 	at := []string{"--bootstrap", boot.Line(t)}
 	pub := testnet.Start(t, file, "publisher", append([]string{"publish", "whip://127.0.0.1:0"}, at...)...)
