@@ -66,14 +66,11 @@ func TestHonestViewersLoseNothingToAttackers(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			s := newSwarm(t, nil)
 			s.publish(length, "--max-children", "4")
-			var attackers, polluters []*testnet.Process
+			attackers := make(map[string][]*testnet.Process)
 			for n, a := range attacks {
-				p := s.attack(a, n)
-				attackers = append(attackers, p)
-				if a == adversary.Pollute {
-					polluters = append(polluters, p)
-				}
+				attackers[a] = append(attackers[a], s.attack(a, n))
 			}
+			polluters := attackers[adversary.Pollute]
 			for range viewers {
 				s.view(2*time.Second, "--upload-limit", "4Mbps")
 			}
@@ -86,9 +83,11 @@ func TestHonestViewersLoseNothingToAttackers(t *testing.T) {
 					rejected += int64(*r.Rejected)
 				}
 			}
-			for _, p := range attackers { // what others send, they verify too
-				st, _ := p.Stream()
-				rejected += st.Rejected
+			for _, all := range attackers {
+				for _, p := range all { // what others send, they verify too
+					st, _ := p.Stream()
+					rejected += st.Rejected
+				}
 			}
 			s.cost(row{failure: "hostile", done: name, times: len(attacks), note: fmt.Sprintf("%d viewers, buffer 2 s; %d objects refused", viewers, rejected)}, true)
 			if len(polluters) > 0 && rejected == 0 {

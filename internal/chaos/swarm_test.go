@@ -276,6 +276,11 @@ type judge struct {
 
 type window struct{ from, to time.Time }
 
+// holds says whether at is in w, or less than early before it.
+func (w window) holds(at time.Time, early time.Duration) bool {
+	return at.After(w.from.Add(-early)) && at.Before(w.to)
+}
+
 // heard is an event of process who.
 type heard struct {
 	who string
@@ -344,7 +349,7 @@ func (j *judge) verdict(t testing.TB) (n int) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	troubled := func(name string, at time.Time) bool {
-		return slices.ContainsFunc(j.bad[name], func(w window) bool { return at.After(w.from) && at.Before(w.to) })
+		return slices.ContainsFunc(j.bad[name], func(w window) bool { return w.holds(at, 0) })
 	}
 	for _, h := range j.heard {
 		// Less silence than that, and it was a connection that ended.
@@ -368,11 +373,8 @@ func (j *judge) tell(t testing.TB) {
 		}
 	}
 	for _, h := range j.heard {
-		near := func(all []window) bool {
-			return slices.ContainsFunc(all, func(w window) bool { return h.Time.After(w.from.Add(-grace)) && h.Time.Before(w.to) })
-		}
 		for _, all := range j.bad {
-			if near(all) {
+			if slices.ContainsFunc(all, func(w window) bool { return w.holds(h.Time, grace) }) {
 				t.Logf("%s %s: %s %s %s, stripe %d, seq %d, %.0f ms", h.Time.Format(clock), h.who, h.Event, j.ids[h.Peer], h.Code, h.Stripe, h.Seq, h.WaitMS)
 				break
 			}
