@@ -319,6 +319,19 @@ func (p *Peer) attemptFailed(i int) {
 	p.retry(i)
 }
 
+// rootAfter the parent fell silent, orphans know who else is one (a guess).
+const rootAfter = time.Second
+
+// meetRoot connects to the publisher when this peer, who carries others in stripe i,
+// still looks for a parent after most have found one: whom it knows may all hang from
+// itself. (Found by simulation: half of 20,000 die, and one from whom 9,900 hung asked
+// its 80 neighbours, one after the other, for ten seconds. It knew the publisher.)
+func (p *Peer) meetRoot(i int) {
+	if s := &p.stripes[i]; (s.orphan || s.episode.on) && len(s.path) > 0 && p.usedIn(i) > 0 && p.now-s.episode.since > rootAfter {
+		p.meet(s.path[0])
+	}
+}
+
 // retry asks the next candidate of a stripe in need. A failed candidate is
 // busy for a while, so this ends; then the timers of the episode or of seek go on.
 func (p *Peer) retry(i int) {
@@ -326,10 +339,11 @@ func (p *Peer) retry(i int) {
 	switch {
 	case s.try.to != 0 || p.resting():
 	case s.parent == 0:
-		if !p.subscribeBest(i, whyJoin, 0) {
+		if p.meetRoot(i); !p.subscribeBest(i, whyJoin, 0) {
 			p.findAt = min(p.findAt, p.now+p.jitter(100*time.Millisecond))
 		}
 	case s.episode.on:
+		p.meetRoot(i)
 		s.episode.next = p.now
 	case s.trust.broken: // each that was asked is busy for a while, so this ends too
 		p.withheld(i)
