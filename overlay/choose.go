@@ -28,6 +28,9 @@ const betterBy = 0.9
 // false: there is none now.
 func (p *Peer) subscribeBest(i int, why reason, not PeerID) bool {
 	s := &p.stripes[i]
+	if why != whyMove {
+		p.meetRoot(i)
+	}
 	best, _ := p.best(i, not, why != whyMove)
 	if best == nil || !best.breaker.Allow(p.now) {
 		return false

@@ -319,8 +319,9 @@ func (p *Peer) attemptFailed(i int) {
 	p.retry(i)
 }
 
-// rootAfter the parent fell silent, orphans know who else is one (a guess).
-const rootAfter = time.Second
+// rootAfter the parent fell silent, few are still looking for another one, and not all
+// who carry others come to the publisher's door (a guess).
+const rootAfter = 2 * time.Second
 
 // meetRoot connects to the publisher when this peer, who carries others in stripe i,
 // still looks for a parent after most have found one: whom it knows may all hang from
@@ -339,11 +340,10 @@ func (p *Peer) retry(i int) {
 	switch {
 	case s.try.to != 0 || p.resting():
 	case s.parent == 0:
-		if p.meetRoot(i); !p.subscribeBest(i, whyJoin, 0) {
+		if !p.subscribeBest(i, whyJoin, 0) {
 			p.findAt = min(p.findAt, p.now+p.jitter(100*time.Millisecond))
 		}
 	case s.episode.on:
-		p.meetRoot(i)
 		s.episode.next = p.now
 	case s.trust.broken: // each that was asked is busy for a while, so this ends too
 		p.withheld(i)

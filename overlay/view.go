@@ -53,6 +53,8 @@ type neighbour struct {
 	ignored  uint8         // how often that was so, one after another
 	// allowance is what it may ask for.
 	allowance allowance
+	// watches is what was taken of its allowance for Watch.
+	watches bucket
 }
 
 // known is an entry of the passive set.
