@@ -326,7 +326,7 @@ const rootAfter = 2 * time.Second
 // meetRoot connects to the publisher when this peer, who carries others in stripe i,
 // still looks for a parent after most have found one: whom it knows may all hang from
 // itself. (Found by simulation: half of 20,000 die, and one from whom 9,900 hung asked
-// its 80 neighbours, one after the other, for ten seconds. It knew the publisher.)
+// its 80 neighbours, one after the other, for four seconds and more. It knew the publisher.)
 func (p *Peer) meetRoot(i int) {
 	if s := &p.stripes[i]; (s.orphan || s.episode.on) && len(s.path) > 0 && p.usedIn(i) > 0 && p.now-s.episode.since > rootAfter {
 		p.meet(s.path[0])
