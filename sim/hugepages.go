@@ -9,6 +9,9 @@ package sim
 
 import "runtime/metrics"
 
+// leastHeap: what is smaller needs none, and a smaller mapping is not the heap.
+const leastHeap = 64 << 20
+
 // hugePages asks for large pages whenever the heap has grown.
 type hugePages struct {
 	sample []metrics.Sample
@@ -16,7 +19,7 @@ type hugePages struct {
 }
 
 func newHugePages() *hugePages {
-	return &hugePages{sample: []metrics.Sample{{Name: "/memory/classes/heap/objects:bytes"}}, asked: 64 << 20}
+	return &hugePages{sample: []metrics.Sample{{Name: "/memory/classes/heap/objects:bytes"}}, asked: leastHeap}
 }
 
 // look asks if the heap has grown by an eighth since.

@@ -10,8 +10,6 @@ import (
 
 const (
 	hugePage = 2 << 20
-	// hugeMapping is the least mapping that is looked at: smaller ones are not the heap.
-	hugeMapping = 64 << 20
 	// collapse is MADV_COLLAPSE of Linux 6.1.
 	collapse = 25
 )
@@ -32,7 +30,7 @@ func askForHugePages() {
 		a, b, _ := strings.Cut(fields[0], "-")
 		from, err1 := strconv.ParseUint(a, 16, 64)
 		to, err2 := strconv.ParseUint(b, 16, 64)
-		if err1 != nil || err2 != nil || to-from < hugeMapping {
+		if err1 != nil || err2 != nil || to-from < leastHeap {
 			continue
 		}
 		from, to = (from+hugePage-1)/hugePage*hugePage, to/hugePage*hugePage

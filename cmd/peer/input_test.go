@@ -116,7 +116,7 @@ func TestAnEncoderIsKilledAndComesBackAndTheSamePlayerGoesOn(t *testing.T) {
 			if viewer.Readiness() != 200 {
 				t.Error("the viewer is not ready while nobody encodes")
 			}
-			out, err := exec.Command(binaryFile(t), "status", "--admin", pub.Admin()).Output()
+			out, err := exec.Command(binary.File(t), "status", "--admin", pub.Admin()).Output()
 			if err != nil || !strings.Contains(string(out), "nobody encodes since") {
 				t.Errorf("peer status: %v: %s", err, out)
 			}
@@ -147,12 +147,6 @@ func TestAnEncoderIsKilledAndComesBackAndTheSamePlayerGoesOn(t *testing.T) {
 			checkPictures(t, seen, c.torn, c.tail)
 		})
 	}
-}
-
-func binaryFile(t *testing.T) string {
-	t.Helper()
-	file := binary.File(t)
-	return file
 }
 
 func checkMetrics(t *testing.T, pub *testnet.Process) {
@@ -268,7 +262,7 @@ func TestFFmpegEndsWithItsPublisher(t *testing.T) {
 	if _, err := os.Stat("/proc/self/stat"); err != nil {
 		t.Skip("SKIPPED: this needs Linux")
 	}
-	pub := exec.Command(binaryFile(t), append([]string{"publish", "srt://" + freeUDP(t)}, common...)...)
+	pub := exec.Command(binary.File(t), append([]string{"publish", "srt://" + freeUDP(t)}, common...)...)
 	if err := pub.Start(); err != nil {
 		t.Fatal(err)
 	}

@@ -24,6 +24,5 @@ var common = []string{"--no-mdns", "--listen", "/ip4/127.0.0.1/udp/0/quic-v1", "
 
 func start(t *testing.T, name string, args ...string) *testnet.Process {
 	t.Helper()
-	file := binary.File(t)
-	return testnet.Start(t, file, name, args...)
+	return testnet.Start(t, binary.File(t), name, args...)
 }

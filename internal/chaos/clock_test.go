@@ -15,7 +15,7 @@ import (
 // step sets the clock of p ahead, and waits until p tells the new time.
 func (s *swarm) step(p *testnet.Process, ahead time.Duration) {
 	s.t.Helper()
-	s.clocks[p].Step(s.t, ahead)
+	s.places[p].Clock.Step(s.t, ahead)
 	testnet.WaitFor(s.t, fmt.Sprintf("the clock of %s is %v ahead", p.Name, ahead), 10*time.Second, func() bool {
 		ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
 		defer cancel()
@@ -36,13 +36,15 @@ func TestClocksStep(t *testing.T) {
 	if !full {
 		t.Skip("SKIPPED: with make chaos, since all that the peer command depends on is compiled with another clock")
 	}
-	stepping := testnet.BuildStepping("../../cmd/peer", t.TempDir())
+	stepping := testnet.BuildStepping("../../cmd/peer")
 	t.Cleanup(stepping.Remove)
 	steps := []time.Duration{time.Hour, 0, -time.Hour, 24 * time.Hour, -24 * time.Hour, 0}
-	whose := []string{"publisher", "relay", "viewer"}
 	const pace = 2 * time.Second
 	s := newSwarm(t, nil)
-	s.file, s.clocks = stepping.File(t), make(map[*testnet.Process]*testnet.Clock)
+	s.file, s.ownClocks = stepping.File(t), true
+	whose := []func() *testnet.Process{ // publisher, relay, viewer
+		func() *testnet.Process { return s.pub }, s.busiest, func() *testnet.Process { return s.viewers[0].Process },
+	}
 	s.publish(time.Duration(len(steps)*len(whose))*2*pace+20*time.Second, "--max-children", "2")
 	for range 4 {
 		s.relay()
@@ -53,16 +55,7 @@ func TestClocksStep(t *testing.T) {
 	s.started()
 	for _, who := range whose {
 		for n, ahead := range steps {
-			var p *testnet.Process
-			switch who {
-			case "publisher":
-				p = s.pub
-			case "relay":
-				p = s.busiest()
-			default:
-				p = s.viewers[0].Process
-			}
-			s.step(p, ahead)
+			s.step(who(), ahead)
 			time.Sleep(pace) // what a wrong clock breaks at once, it breaks now
 			if n%2 == 1 {
 				s.kill(s.busiest())

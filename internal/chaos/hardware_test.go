@@ -130,9 +130,9 @@ func TestLinesFail(t *testing.T) {
 			for range times {
 				p := s.busiest()
 				s.judge.faulty(p, 5*time.Second)
-				s.hosts[p].Set(c.fault)
+				s.places[p].Host.Set(c.fault)
 				time.Sleep(5 * time.Second) // what a fault's length is
-				s.hosts[p].Set(testnet.Fault{})
+				s.places[p].Host.Set(testnet.Fault{})
 				time.Sleep(5 * time.Second) // and the time in which it heals
 			}
 			s.wait(60 * time.Second)

@@ -20,8 +20,7 @@ var hostile = testnet.Build("./hostilepeer")
 // attack starts an attacker, which is in the stream before honest viewers come.
 func (s *swarm) attack(what string, number int) *testnet.Process {
 	s.t.Helper()
-	file := hostile.File(s.t)
-	p := s.run(file, fmt.Sprintf("%s %d", what, number), "--attack", what, "--number", fmt.Sprint(number), "--link", s.link)
+	p := s.run(hostile.File(s.t), fmt.Sprintf("%s %d", what, number), "--attack", what, "--number", fmt.Sprint(number), "--link", s.link)
 	s.judge.follow(p)
 	s.judge.faulty(p, time.Hour) // whoever leaves it does well
 	testnet.WaitFor(s.t, p.Name+" takes the stream", 20*time.Second, func() bool {

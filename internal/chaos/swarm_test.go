@@ -72,8 +72,8 @@ type swarm struct {
 	pub       *testnet.Process
 	relays    []*testnet.Process
 	viewers   []*viewer
-	hosts     map[*testnet.Process]*testnet.Host
-	clocks    map[*testnet.Process]*testnet.Clock // nil: all have this machine's
+	places    map[*testnet.Process]testnet.Place
+	ownClocks bool // whoever is started from now on has a clock of its own
 	made      int
 	nice      bool // who is started from now on has the processor last
 	judge     *judge
@@ -92,7 +92,7 @@ func newSwarm(t testing.TB, sw *testnet.Switch) *swarm {
 		t.Skip("SKIPPED: -short")
 	}
 	file := binary.File(t)
-	s := &swarm{t: t, dir: t.TempDir(), file: file, sw: sw, hosts: make(map[*testnet.Process]*testnet.Host)}
+	s := &swarm{t: t, dir: t.TempDir(), file: file, sw: sw, places: make(map[*testnet.Process]testnet.Place)}
 	s.judge = newJudge(t)
 	boot := s.start("bootstrap", "bootstrap")
 	s.bootstrap = []string{"--bootstrap", boot.Line(t)}
@@ -111,14 +111,11 @@ func (s *swarm) run(file, name string, args ...string) *testnet.Process {
 	if s.sw != nil {
 		place.Host = s.sw.Host(s.t)
 	}
-	if s.clocks != nil {
+	if s.ownClocks {
 		place.Clock = testnet.NewClock(s.t)
 	}
 	p := place.Start(s.t, file, name, append(args, s.bootstrap...)...)
-	s.hosts[p] = place.Host
-	if s.clocks != nil {
-		s.clocks[p] = place.Clock
-	}
+	s.places[p] = place
 	return p
 }
 

@@ -59,16 +59,15 @@ func clockStep() int64 {
 `
 
 // BuildStepping is [Build] of a command whose processes take their wall clock from
-// [Place.Clock]. All that it depends on is compiled anew once, for minutes. The changed
-// files are in the folder tmp.
-func BuildStepping(dir, tmp string) *Program {
-	return &Program{dir: dir, flags: func() ([]string, error) {
+// [Place.Clock]. All that it depends on is compiled anew once, for minutes.
+func BuildStepping(dir string) *Program {
+	return &Program{dir: dir, flags: func(tmp string) ([]string, error) {
 		list, err := steppingTime(tmp)
 		return []string{"-overlay", list}, err
 	}}
 }
 
-// steppingTime writes the files that are replaced, and the list of them for go build.
+// steppingTime writes the files that are replaced into tmp, and the list of them for go build.
 func steppingTime(tmp string) (string, error) {
 	root, err := exec.Command("go", "env", "GOROOT").Output()
 	if err != nil {

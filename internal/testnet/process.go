@@ -31,9 +31,9 @@ const LogDir = "BRAIDWAY_CHAOS_LOG"
 // Program is a command that is built when a test needs it, and once.
 type Program struct {
 	dir   string
-	flags func() ([]string, error) // of go build; nil: none
+	flags func(tmp string) ([]string, error) // of go build, which may need files in tmp; nil: none
 	once  sync.Once
-	file  string
+	tmp   string // the folder that it is in
 	err   error
 }
 
@@ -46,33 +46,35 @@ func (p *Program) File(t testing.TB) string {
 	if p.once.Do(p.build); p.err != nil {
 		t.Fatal(p.err)
 	}
-	return p.file
+	return filepath.Join(p.tmp, programName)
 }
 
+const programName = "peer"
+
 func (p *Program) build() {
-	var flags []string
-	if p.flags != nil {
-		if flags, p.err = p.flags(); p.err != nil {
-			return
-		}
-	}
-	tmp, err := os.MkdirTemp("", "braidway")
-	if err != nil {
-		p.err = err
+	if p.tmp, p.err = os.MkdirTemp("", "braidway"); p.err != nil {
 		return
 	}
-	p.file = filepath.Join(tmp, "peer")
-	cmd := exec.Command("go", append(append([]string{"build", "-o", p.file}, flags...), ".")...) //nolint:gosec // of a test
+	args := []string{"build", "-o", filepath.Join(p.tmp, programName)}
+	if p.flags != nil {
+		flags, err := p.flags(p.tmp)
+		if err != nil {
+			p.err = err
+			return
+		}
+		args = append(args, flags...)
+	}
+	cmd := exec.Command("go", append(args, ".")...) //nolint:gosec // of a test
 	cmd.Dir = p.dir
 	if out, err := cmd.CombinedOutput(); err != nil {
 		p.err = fmt.Errorf("%w: %s", err, out)
 	}
 }
 
-// Remove removes the file, if it was built.
+// Remove removes what was built, if anything was.
 func (p *Program) Remove() {
-	if p.file != "" {
-		_ = os.RemoveAll(filepath.Dir(p.file))
+	if p.tmp != "" {
+		_ = os.RemoveAll(p.tmp)
 	}
 }
 
