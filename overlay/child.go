@@ -101,7 +101,7 @@ func (p *Peer) resume(n *neighbour) {
 }
 
 // subscribe decides about a request before any work is done for it. One that waited,
-// at the door or for the stream, may do so until a time; 0: it did not.
+// at the door or for the stream, may do so until a time; 0: it did not, or asks again.
 func (p *Peer) subscribe(n *neighbour, m Subscribe, waited time.Duration) {
 	i := int(m.Stripe)
 	if i >= len(p.stripes) {
@@ -126,9 +126,17 @@ func (p *Peer) subscribe(n *neighbour, m Subscribe, waited time.Duration) {
 	}
 	m.Urgent = m.Urgent && p.believed(n)
 	if p.childAt(i, n.id) < 0 {
-		if m.Urgent && waited == 0 && p.afterOthers(n, i, m.Behind) {
+		asks := waited == 0
+		if asks {
+			waited = p.waitsUntil(n, i)
+		}
+		if m.Lost != 0 && m.Behind > 0 && !p.leads(m) {
+			p.waitForLead(n, m, waited, asks)
+			return
+		}
+		if m.Urgent && asks && p.afterOthers(n, i, m.Behind) {
 			p.callChildren()
-			p.hold(n, m, 0)
+			p.hold(n, m, waited, asks)
 			return
 		}
 		if !p.admit(n, m, waited) {
@@ -136,7 +144,7 @@ func (p *Peer) subscribe(n *neighbour, m Subscribe, waited time.Duration) {
 				// Some of those who hold a place may be dead; and the next place is for
 				// who carries others.
 				if p.callChildren(); p.rollEnd != never || m.Lost != 0 && p.carries(n, i, m.Behind) && (waited == 0 || p.now < waited) {
-					p.hold(n, m, waited)
+					p.hold(n, m, waited, asks)
 					return
 				}
 			}

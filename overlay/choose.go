@@ -102,6 +102,9 @@ func (p *Peer) best(i int, not PeerID, desperate bool) (*neighbour, float64) {
 		if since := p.stripes[i].episode.since; desperate && since != 0 && n.heard <= since {
 			c += 6 // who was heard of since the parent fell silent is alive
 		}
+		if desperate && !n.hi.Publisher && p.awaitsLead(i, n) {
+			c += 6
+		}
 		if p.stripes[i].trust.broken {
 			if n.gave == 0 || p.now-n.gave > provenTime || p.hollow(n.subnet) {
 				c += 8 // words were not enough: who gave something lately is taken first

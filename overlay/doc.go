@@ -29,9 +29,11 @@
 //   - A parent repairs itself: its beacons stand still while other stripes
 //     advance. It is starved, not dead: what the playout deadline needs is
 //     pulled elsewhere, and it is left only when that lasts.
-//   - Two orphans subscribe to each other's children at the same moment: the
-//     new paths travel down both trees, and the peer that finds itself in its
-//     own path lets go.
+//   - Two orphans subscribe to each other's children at the same moment: who has
+//     children is taken in only by a relay that got something newer from its own
+//     parent, and so is not behind it (lead.go). Where a loop closes all the same, as
+//     between peers that move, the new paths travel down both trees, and the peer that
+//     finds itself in its own path lets go.
 //   - An answer is lost or late: every attempt has a nonce-free single owner,
 //     the stripe's attempt, with one timer; late answers of other peers are
 //     declined by Unsubscribe.
@@ -56,7 +58,7 @@
 // wire.go the bytes of the last. One file per concern: object.go (arrival and
 // forwarding), epoch.go (another publisher), choose.go (the best parent), parent.go (joining and moving),
 // switching.go (silence and replacement), child.go (subscriptions), admit.go
-// (who is let in), makeroom.go (who moves for it), door.go (who comes first), standby.go, repair.go, spare.go (what is given beside
+// (who is let in), makeroom.go (who moves for it), door.go (who comes first), lead.go (who hangs from whom), standby.go, repair.go, spare.go (what is given beside
 // live objects), neighbour.go (who is connected), view.go (who is known), named.go (who of them is dialled first),
 // trust.go (what a neighbour did), allowance.go (what it may ask for), ban.go,
 // drain.go, snapshot.go.

@@ -27,16 +27,30 @@ func waiting(n *neighbour, m Subscribe, until time.Duration) parked {
 const holdTime = 1500 * time.Millisecond
 
 // hold lets n wait until the roll call under way ends, or as long as one takes; one
-// that waited already until then, without another word. It may ask others meanwhile.
-func (p *Peer) hold(n *neighbour, m Subscribe, until time.Duration) {
+// that waited already, until then. Who asks is told so, and may ask others meanwhile.
+func (p *Peer) hold(n *neighbour, m Subscribe, until time.Duration, asks bool) {
 	if p.rollEnd == never {
 		p.rollEnd = p.now + lifeTime
 	}
 	if until == 0 {
 		until = p.now + holdTime
+	}
+	if asks {
 		p.refuse(n, int(m.Stripe), CodeNotYet, max(p.rollEnd-p.now, 0)+lifeTime/4)
 	}
 	p.park(waiting(n, m, until))
+}
+
+// waitsUntil returns until when n waits at the door for stripe i; 0: it does not. Who
+// asks again goes on waiting. (Found by simulation: one that carried others asked a
+// publisher again every half a second, for two seconds, and never had waited long.)
+func (p *Peer) waitsUntil(n *neighbour, i int) time.Duration {
+	for _, k := range p.parked {
+		if k.sub != nil && k.from == n.id && int(k.stripe) == i && p.now < k.until {
+			return k.until
+		}
+	}
+	return 0
 }
 
 // afterOthers says whether n, an orphan that carries nobody, is to wait at this
@@ -78,9 +92,14 @@ func (p *Peer) weight(k parked) int {
 // answerParked decides again about the subscriptions that waited for stripe i, in
 // the order of what hangs from them.
 func (p *Peer) answerParked(i int) {
+	p.answerThose(i, func(parked) bool { return true })
+}
+
+// answerThose decides about those of them that are such.
+func (p *Peer) answerThose(i int, such func(parked) bool) {
 	var again []parked
 	p.parked = slices.DeleteFunc(p.parked, func(k parked) bool {
-		if k.sub != nil && int(k.stripe) == i {
+		if k.sub != nil && int(k.stripe) == i && such(k) {
 			again = append(again, k)
 			return true
 		}

@@ -24,7 +24,7 @@ import (
 //	lost ID
 //	accept ID stripe=N [start=N] path=1,2,3
 //	refuse ID stripe=N code=N [alternatives=1,2]
-//	subscribe ID stripe=N [latest] [urgent] [epoch=N] [from=N] [have=BITS] [lost=ID]
+//	subscribe ID stripe=N [latest] [urgent] [epoch=N] [from=N] [have=BITS] [lost=ID] [behind=N]
 //	unsubscribe ID stripe=N
 //	object ID FROM-TO [group=N]                    objects FROM to TO arrive from ID (own: id 1)
 //	beacon ID stripe=N seq=N

@@ -43,7 +43,7 @@ func (p *Peer) lessWorth(i int, n *neighbour) int {
 		ch := &p.stripes[i].children[c]
 		o := p.neighbour(ch.id)
 		idle := p.idle(ch, i)
-		if o == nil || ch.away > p.now || ch.stranded && !idle || p.now-ch.since < pushPause || p.bears(ch, i) {
+		if o == nil || o.missing || ch.away > p.now || ch.stranded && !idle || p.now-ch.since < pushPause || p.bears(ch, i) {
 			continue
 		}
 		w := p.worth(o, i)
@@ -85,7 +85,7 @@ func (p *Peer) latest(i int, such func(*child) bool) int {
 	at, least := -1, maxWorth+1
 	for c := len(children) - 1; c >= 0; c-- {
 		ch := &children[c]
-		if ch.away > p.now || !such(ch) {
+		if o := p.neighbour(ch.id); o == nil || o.missing || ch.away > p.now || !such(ch) { // the missing hold no place
 			continue
 		}
 		if share, _ := p.hangs(i, ch.id); share < least {
@@ -186,23 +186,14 @@ func (p *Peer) makeMoves() {
 // leaving counts the children that were asked to move.
 func (p *Peer) leaving() (n int) {
 	for i := range p.stripes {
-		for _, c := range p.stripes[i].children {
-			if c.away > p.now {
-				n++
-			}
-		}
+		n += p.usedIn(i) - p.staying(i)
 	}
 	return n
 }
 
 // staying counts the children of stripe i that were not asked to move.
-func (p *Peer) staying(i int) (n int) {
-	for _, c := range p.stripes[i].children {
-		if c.away <= p.now {
-			n++
-		}
-	}
-	return n
+func (p *Peer) staying(i int) int {
+	return p.living(i, func(c *child, _ *neighbour) bool { return c.away <= p.now })
 }
 
 // push asks child c of stripe i to move, first to peer to.

@@ -160,7 +160,7 @@ func (p *Peer) begin(first uint64) {
 	for i := range p.stripes {
 		s := &p.stripes[i]
 		s.next = first + (uint64(i)+k-first%k)%k
-		s.front, s.held, s.holeAt = first, first, p.now
+		s.front, s.held, s.live, s.holeAt = first, first, 0, p.now
 	}
 	if !p.cfg.Publisher { // a stripe that finds no parent is pulled by then
 		p.repairAt = min(p.repairAt, p.now+p.holeDelay())

@@ -121,7 +121,7 @@ func (p *Peer) accepted(n *neighbour, m Accept) {
 		// A parked request may be answered late: welcome where nothing else was
 		// found, or nothing that has brought what it owes, or where what was found
 		// is of an epoch that is over.
-		late := n.promised&(1<<i) != 0 && s.old == 0 && (m.Epoch > p.epoch || p.now < n.soon && (s.parent == 0 || s.episode.on || p.waits(i)))
+		late := n.promised&(1<<i) != 0 && s.old == 0 && (m.Epoch > p.epoch || s.parent == 0 || s.episode.on || p.waits(i))
 		if !late && (try.to != 0 || s.parent != 0) {
 			p.send(n.id, Unsubscribe{Stripe: m.Stripe})
 			return
@@ -275,7 +275,6 @@ func (p *Peer) refused(n *neighbour, m Refuse) {
 		if wait >= standWait {
 			n.stands |= 1 << i
 		}
-		n.soon = p.now + n.within(wait+lifeTime)
 	}
 	p.named(m.Alternatives[:min(len(m.Alternatives), maxAlternatives)], n.id, p.stripes[i].parent == 0 || p.stripes[i].leave != 0)
 	switch s := &p.stripes[i]; n.id {
@@ -306,8 +305,8 @@ func (p *Peer) attemptFailed(i int) {
 			n.failedAt = p.now
 		}
 		n.busy[i] = p.now + p.jitter(time.Second)
-		if n.id == p.grandparent(i) && p.usedIn(i) > 0 && (s.episode.on || s.orphan) {
-			n.promised, n.soon = n.promised|1<<i, p.now+holdTime // many ask it: its answer is slow, and worth more than others'
+		if p.usedIn(i) > 0 && (s.episode.on || s.orphan) { // where many ask, answers are slow, and who leaves a door loses its place
+			n.promised |= 1 << i
 		} else {
 			p.send(n.id, Unsubscribe{Stripe: uint8(i)}) // its Accept may be on the way
 		}

@@ -127,6 +127,7 @@ type stripe struct {
 	next    uint64 // lowest Seq of the stripe not received or given up
 	front   uint64 // one past the highest Seq of the stripe received
 	prog    failover.Progress
+	live    uint64        // one past the highest Seq of the stripe that a parent passed down
 	held    uint64        // one past the highest Seq of the stripe that is or was here: front may be a claim
 	starved time.Duration // since when, 0: not
 	trust   trust         // in parent, as measured

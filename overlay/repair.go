@@ -27,7 +27,8 @@ type parked struct {
 	seq    uint64
 	epoch  uint64
 	until  time.Duration
-	turn   int // answerAll's
+	lead   bool // until this peer leads the sender of sub
+	turn   int  // answerAll's
 }
 
 const (

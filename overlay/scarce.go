@@ -109,10 +109,11 @@ func (p *Peer) first(may func(i int, c *child) bool) (i, c int) {
 		}
 		for at := len(p.stripes[o].children) - 1; at >= 0; at-- {
 			ch := &p.stripes[o].children[at]
-			gives := 0
-			if n := p.neighbour(ch.id); n != nil {
-				gives = min(int(n.hi.Slots), p.cfg.Stripes)
+			n := p.neighbour(ch.id)
+			if n == nil || n.missing {
+				continue
 			}
+			gives := min(int(n.hi.Slots), p.cfg.Stripes)
 			if share, known := p.hangs(o, ch.id); known {
 				gives = share
 			}

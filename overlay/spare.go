@@ -55,7 +55,7 @@ func (p *Peer) measureSpare() {
 
 // rescueTime of what all slots carry may be owed for the past of those who carry
 // others: live objects wait that long behind it, and all deadlines with them.
-const rescueTime = 0.5 // s
+const rescueTime = 0.2 // s
 
 // givesPast says how a new child gets the past objects of stripe i that it asks for:
 // at all, and ahead of live objects. The past of one that plays is due sooner than

@@ -68,6 +68,7 @@ func (p *Peer) measure(i int, ev *Event) {
 		return
 	}
 	s.fresh = false // only now it has begun: a beacon is a word
+	p.follows(i, ev.Seq)
 	if ev.Seq >= s.trust.from && !s.trust.paid {
 		s.trust.paid = true
 		p.withdraw(i)

@@ -27,8 +27,6 @@ type neighbour struct {
 	watched  uint32 // stripes of which we asked its path
 	promised uint32 // stripes of which it said NOT_YET: its Accept may come later
 	stands   uint32 // of these, for want of the stream
-	// soon is until when that is welcome at its door: its path may be an old one after that.
-	soon     time.Duration
 	hi       Hello
 	breaker  failover.Breaker
 	stripes  []StripeStatus // its latest word about every stripe

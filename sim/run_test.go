@@ -111,7 +111,7 @@ func TestWhatGoesAtTheTopCostsHardlyAnyoneAnything(t *testing.T) {
 		peers int
 		seeds []uint64
 		least float64
-	}{"publisher-failover": {200, []uint64{3}, 0.95}, "mass-failure": {400, []uint64{12, 13, 14}, 0.95}} {
+	}{"publisher-failover": {200, []uint64{3}, 0.95}, "mass-failure": {400, []uint64{11, 12, 13, 14, 15, 16}, 0.95}} {
 		t.Run(name, func(t *testing.T) {
 			s, _ := Find(name)
 			s.Settings.Join, s.Settings.Settle, s.Settings.Duration = 2*time.Second, 3*time.Second, 6*time.Second
