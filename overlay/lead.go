@@ -23,11 +23,11 @@ import (
 
 const (
 	// leadObjects of a stripe, one and what jitter adds, are waited for at a relay that does
-	// not lead, between leastLead and mostLead: who is fed has the next one by then. Not
+	// not lead, between leadAtLeast and leadAtMost: who is fed has the next one by then. Not
 	// longer, for what the orphan pulls goes down to all behind it.
 	leadObjects = 1.5
-	leastLead   = 100 * time.Millisecond
-	mostLead    = 600 * time.Millisecond
+	leadAtLeast = 100 * time.Millisecond
+	leadAtMost  = 600 * time.Millisecond
 	// standstill: nothing new in any stripe for so long, and objects order nobody. Paths
 	// have the time to close no loop, and a loop costs nothing (a guess).
 	standstill = 2 * time.Second
@@ -64,7 +64,7 @@ func (p *Peer) follows(i int, seq uint64) {
 func (p *Peer) waitForLead(n *neighbour, m Subscribe, until time.Duration, asks bool) {
 	if asks {
 		wait := time.Duration(leadObjects / p.stripePace() * float64(time.Second))
-		wait = min(max(wait, leastLead), mostLead)
+		wait = min(max(wait, leadAtLeast), leadAtMost)
 		until = p.now + wait
 		p.refuse(n, int(m.Stripe), CodeNotYet, min(wait, standWait-1))
 	}
