@@ -234,7 +234,7 @@ func (p *Peer) unsubscribe(n *neighbour, m Unsubscribe) {
 		p.ban(n.id)
 		return
 	}
-	p.parked = slices.DeleteFunc(p.parked, func(k parked) bool { return k.sub != nil && k.from == n.id && int(k.stripe) == i })
+	p.parked = slices.DeleteFunc(p.parked, func(k parked) bool { return k.asks(n.id, i) })
 	if at := p.childAt(i, n.id); at >= 0 {
 		if c := &p.stripes[i].children[at]; c.away == 0 && p.now-c.since < stayTime {
 			n.left, n.leftAt = min(n.left+1, leftLimit), p.now

@@ -89,6 +89,7 @@ func (p *Peer) cost(n *neighbour, i int, depth int) float64 {
 func (p *Peer) best(i int, not PeerID, desperate bool) (*neighbour, float64) {
 	var top *neighbour
 	var least float64
+	bereft := desperate && p.bereft(i)
 	for _, n := range p.nbrs {
 		if n.id == not || !p.eligible(n, i) {
 			continue
@@ -102,8 +103,8 @@ func (p *Peer) best(i int, not PeerID, desperate bool) (*neighbour, float64) {
 		if since := p.stripes[i].episode.since; desperate && since != 0 && n.heard <= since {
 			c += 6 // who was heard of since the parent fell silent is alive
 		}
-		if desperate && !n.hi.Publisher && p.awaitsLead(i, n) {
-			c += 6
+		if st, _ := n.of(i); bereft && !n.hi.Publisher && st.Position <= p.stripes[i].front {
+			c += 6 // by its last word it has nothing newer, and would let this peer wait (leads)
 		}
 		if p.stripes[i].trust.broken {
 			if n.gave == 0 || p.now-n.gave > provenTime || p.hollow(n.subnet) {

@@ -22,6 +22,11 @@ func waiting(n *neighbour, m Subscribe, until time.Duration) parked {
 	return parked{from: n.id, stripe: m.Stripe, sub: &m, until: until}
 }
 
+// asks says whether k is the subscription of peer from to stripe i.
+func (k *parked) asks(from PeerID, i int) bool {
+	return k.sub != nil && k.from == from && int(k.stripe) == i
+}
+
 // holdTime is for how long who carries others waits for a place: most of what its
 // viewers' buffers hold (a guess).
 const holdTime = 1500 * time.Millisecond
@@ -46,7 +51,7 @@ func (p *Peer) hold(n *neighbour, m Subscribe, until time.Duration, asks bool) {
 // publisher again every half a second, for two seconds, and never had waited long.)
 func (p *Peer) waitsUntil(n *neighbour, i int) time.Duration {
 	for _, k := range p.parked {
-		if k.sub != nil && k.from == n.id && int(k.stripe) == i && p.now < k.until {
+		if k.asks(n.id, i) && p.now < k.until {
 			return k.until
 		}
 	}

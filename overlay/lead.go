@@ -75,13 +75,9 @@ func (p *Peer) waitForLead(n *neighbour, m Subscribe, until time.Duration, asks 
 	}
 }
 
-// awaitsLead says whether n, by its last word, would let this peer wait, which carries
-// others in stripe i: it has nothing that is newer.
-func (p *Peer) awaitsLead(i int, n *neighbour) bool {
+// bereft says whether this peer carries others in stripe i and looks for another parent
+// there.
+func (p *Peer) bereft(i int) bool {
 	s := &p.stripes[i]
-	if !s.orphan && !s.episode.on || p.usedIn(i) == 0 {
-		return false
-	}
-	st, _ := n.of(i)
-	return st.Position <= s.front
+	return (s.orphan || s.episode.on) && p.usedIn(i) > 0
 }

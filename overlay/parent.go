@@ -305,7 +305,7 @@ func (p *Peer) attemptFailed(i int) {
 			n.failedAt = p.now
 		}
 		n.busy[i] = p.now + p.jitter(time.Second)
-		if p.usedIn(i) > 0 && (s.episode.on || s.orphan) { // where many ask, answers are slow, and who leaves a door loses its place
+		if p.bereft(i) { // where many ask, answers are slow, and who leaves a door loses its place
 			n.promised |= 1 << i
 		} else {
 			p.send(n.id, Unsubscribe{Stripe: uint8(i)}) // its Accept may be on the way
@@ -327,7 +327,7 @@ const rootAfter = 2 * time.Second
 // itself. (Found by simulation: half of 20,000 die, and one from whom 9,900 hung asked
 // its 80 neighbours, one after the other, for four seconds and more. It knew the publisher.)
 func (p *Peer) meetRoot(i int) {
-	if s := &p.stripes[i]; (s.orphan || s.episode.on) && len(s.path) > 0 && p.usedIn(i) > 0 && p.now-s.episode.since > rootAfter {
+	if s := &p.stripes[i]; p.bereft(i) && len(s.path) > 0 && p.now-s.episode.since > rootAfter {
 		p.meet(s.path[0])
 	}
 }

@@ -59,11 +59,17 @@ func (p *Peer) chooseStandbys() {
 // than they went out.
 const watchShare = 0.75
 
+// watchBorne takes a Watch out of what n bears, and says whether it was left: of the burst
+// that it bears so much is used.
+func (p *Peer) watchBorne(n *neighbour, burst float32) bool {
+	return n.watches.take(p.now, 1, watchShare*paces[kindWatch].each, burst*paces[kindWatch].burst)
+}
+
 // watch asks n for its paths in the stripes of mask, unless it has been; when it has been
 // asked as often as it bears, later. (Found by simulation: while paths change all around,
 // who could be a standby does too, and one honest peer banned another for its Watches.)
 func (p *Peer) watch(n *neighbour, mask uint32) {
-	if n.ready && n.watched != mask && n.watches.take(p.now, 1, watchShare*paces[kindWatch].each, watchShare*paces[kindWatch].burst) {
+	if n.ready && n.watched != mask && p.watchBorne(n, watchShare) {
 		n.watched = mask
 		p.send(n.id, Watch{Mask: mask})
 	}

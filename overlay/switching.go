@@ -130,8 +130,8 @@ func (p *Peer) callOn(n *neighbour) {
 	case !p.presumedDead(n):
 		p.rollEnd = min(p.rollEnd, p.deadAt(n))
 	}
-	n.watches.take(p.now, 1, watchShare*paces[kindWatch].each, paces[kindWatch].burst) // rollPause leaves it some
-	p.send(n.id, Watch{Mask: n.watched})                                               // is answered by a Status at once
+	p.watchBorne(n, 1)                   // rollPause leaves it some
+	p.send(n.id, Watch{Mask: n.watched}) // is answered by a Status at once
 }
 
 // answerDue is by when n, which was called on, should have answered.
