@@ -50,7 +50,7 @@ func TestWhoseDialsAreLateDialsLess(t *testing.T) {
 	const within = 20 * time.Second
 	quick := dialsIn(t, within, lateDial, func(*Peer) {})
 	late := dialsIn(t, within, lateDial+50*time.Millisecond, func(*Peer) {})
-	if most := 2*dialBurst + int(within.Seconds())*dialRate/maxDialCost; late > most || quick < 2*most {
+	if most := 2*dialBurst + int(within.Seconds())*dialRate/maxDialCost; late > most || quick < 2*late {
 		t.Errorf("%d dials in %v where they are late, %d where they are not; want at most %d, and twice as many", late, within, quick, most)
 	}
 	if all := dialsIn(t, within, lateDial+50*time.Millisecond, func(p *Peer) { p.dialCost = 1 }); all < quick*9/10 {

@@ -170,7 +170,7 @@ func (g *siege) message(from PeerID) Message {
 	case 7:
 		return Watch{Mask: uint32(g.byte())}
 	case 8:
-		m := Status{Draining: g.intn(8) == 0, Free: uint16(g.byte()), Epoch: g.epochs(), Edge: g.seq()}
+		m := Status{Draining: g.intn(8) == 0, Confined: g.intn(4) == 0, Open: g.intn(4) == 0, Free: uint16(g.byte()), Epoch: g.epochs(), Edge: g.seq()}
 		for range g.intn(8) {
 			st := StripeStatus{Stripe: g.stripe(), Fed: g.intn(4) > 0, Depth: uint8(g.intn(65)), Position: g.seq()}
 			if g.intn(2) == 0 {

@@ -109,6 +109,8 @@ type Watch struct{ Mask uint32 }
 // Status tells a neighbour how the sender stands; sent on change and now and then.
 type Status struct {
 	Draining bool
+	Confined bool   // the sender reaches few of those whom it dials
+	Open     bool   // confined peers reach the sender
 	Free     uint16 // free slots in all stripes together
 	Epoch    uint64
 	Edge     uint64

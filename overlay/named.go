@@ -27,6 +27,7 @@ const (
 	rankLink   = iota // the link names it
 	rankMet           // it was reached before
 	rankFound         // others
+	rankFailed        // it could not be reached
 	rankNamed         // while this peer is wary: only a neighbour names it
 	rankHollow        // its network is hollow
 	ranks
@@ -57,6 +58,8 @@ func (p *Peer) rank(v *known) int {
 		return rankMet
 	case p.wary() && v.Source == SourcePeer:
 		return rankNamed
+	case v.fails > 0:
+		return rankFailed
 	}
 	return rankFound
 }

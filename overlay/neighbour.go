@@ -89,6 +89,7 @@ func (p *Peer) hello(n *neighbour, m Hello) {
 }
 
 func (p *Peer) status(n *neighbour, m Status) {
+	n.confined, n.open = m.Confined, m.Open
 	n.hi.Epoch, n.hi.Edge, n.away, n.free = m.Epoch, m.Edge, m.Draining, m.Free
 	n.hi.Slots = max(n.hi.Slots, m.Free) // measured since its Hello
 	n.ahead = 0
@@ -263,7 +264,7 @@ func (p *Peer) tell(n *neighbour) { p.tellThis(n, p.ownStatus()) }
 
 // ownStatus is how this peer stands, for all neighbours alike: without paths.
 func (p *Peer) ownStatus() Status {
-	m := Status{Draining: p.draining, Free: uint16(max(0, min(p.room(false), 65535))), Epoch: p.haveEpoch(), Edge: p.edge}
+	m := Status{Draining: p.draining, Confined: p.confined, Open: p.open(), Free: uint16(max(0, min(p.room(false), 65535))), Epoch: p.haveEpoch(), Edge: p.edge}
 	m.Stripes = make([]StripeStatus, len(p.stripes))
 	for i := range p.stripes {
 		m.Stripes[i] = StripeStatus{Stripe: uint8(i), Fed: p.fed(i), Depth: uint8(min(len(p.stripes[i].path), 255)), Children: uint8(min(p.usedIn(i), MaxChildrenTold)), Position: p.standsAt(i)}

@@ -76,6 +76,7 @@ type Peer struct {
 	hollowNets []hollowNet   // the latest last
 	broken     uint8         // words that peers did not keep, up to hollowLimit
 	waryUntil  time.Duration // see wary
+	confined   bool          // it reaches few of those whom it dials
 	lookAt     time.Duration // it asks rendezvous again, though no stripe lacks a parent
 	records    []record      // of those who are gone, oldest first
 	late       time.Duration // behind most neighbours in all stripes; 0: not worth a word
@@ -373,7 +374,7 @@ func (p *Peer) timeout() {
 	}
 	if p.now >= p.shufAt {
 		p.shufAt = p.now + p.jitter(shuffleEvery)
-		if p.reserve() < p.cfg.Neighbours {
+		if p.reserve() < p.wantedReserve() {
 			p.shufAt = p.now + p.jitter(scarceEvery)
 		}
 		p.shuffle()

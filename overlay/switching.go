@@ -90,7 +90,7 @@ func (p *Peer) answered(n *neighbour, i int) {
 			if o.heard > s.episode.since {
 				return // that one is alive too, and was asked first
 			}
-			p.send(o.id, Unsubscribe{Stripe: uint8(i)})
+			o.promised |= 1 << i
 		}
 		s.try = attempt{}
 	}
@@ -204,6 +204,7 @@ func (p *Peer) cancelEpisode(i int) {
 		s.try = attempt{}
 	}
 	s.episode = episode{}
+	p.withdraw(i)
 }
 
 // giveUpParent ends the subscription to the failed parent. It stays known, and

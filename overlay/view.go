@@ -21,6 +21,8 @@ type neighbour struct {
 	away     bool          // it is leaving
 	chosen   bool          // this peer dialled it
 	missing  bool          // a child that is probably dead: nothing is sent to it
+	confined bool          // it reaches few, by its word
+	open     bool          // the confined reach it, by its word
 	quiet    bool          // it did not answer a pull: perhaps dead, until it is heard of
 	free     uint16
 	watching uint32 // stripes of which it wants to know our path
@@ -121,26 +123,14 @@ func (p *Peer) candidates(cs []Candidate) {
 
 // widen connects to more known peers while there are too few neighbours in reserve.
 func (p *Peer) widen() {
-	want := p.cfg.Neighbours - p.reserve()
+	met, failed, pending := p.reached()
+	p.confined = failed >= confinedLeast && failed > confinedRatio*met
+	want := p.wantedReserve() - p.reserve()
 	switch {
 	case p.cfg.Publisher:
 		want = 2 - len(p.nbrs)
 	case !p.started: // the longer it takes, the more are tried side by side: many may be out of reach
 		want += min(int((p.now-p.bornAt)/slowDial), 2*p.cfg.Neighbours)
-	}
-	met, failed, pending := 0, 0, 0
-	for i := range p.view {
-		v := &p.view[i]
-		switch {
-		case v.dialing && p.now < v.dialledAt()+slowDial:
-			if p.rank(v) < rankNamed { // those hold nobody back who may be better
-				pending++
-			}
-		case v.met:
-			met++
-		case v.dialing || v.fails > 0:
-			failed++
-		}
 	}
 	if p.started { // where most cannot be reached, more are tried
 		want += want * min(failed/(met+1), 3)
@@ -218,17 +208,22 @@ func (p *Peer) probe() {
 	}
 }
 
-// freePeers names up to maxAlternatives neighbours but not, who have room by their last word.
+// freePeers names up to maxAlternatives neighbours but not, who have room by their
+// last word; first whom that one is likely to reach.
 func (p *Peer) freePeers(not PeerID) []PeerID {
 	var ids []PeerID
 	if len(p.nbrs) == 0 {
 		return nil
 	}
+	asker := p.neighbour(not)
 	from := p.rng.IntN(len(p.nbrs))
-	for i := range p.nbrs {
-		n := p.nbrs[(from+i)%len(p.nbrs)]
-		if n.id != not && n.free > 0 && !n.away && !n.missing && !p.silent(n) && !n.hi.Publisher && n.hi.Epoch == p.epoch && len(ids) < maxAlternatives {
-			ids = append(ids, n.id)
+	for _, useful := range []bool{true, false} {
+		for i := range p.nbrs {
+			n := p.nbrs[(from+i)%len(p.nbrs)]
+			if n.id != not && n.free > 0 && !n.away && !n.missing && !p.silent(n) && !n.hi.Publisher && n.hi.Epoch == p.epoch &&
+				n.reachedBy(asker) == useful && len(ids) < maxAlternatives {
+				ids = append(ids, n.id)
+			}
 		}
 	}
 	return ids
@@ -236,9 +231,9 @@ func (p *Peer) freePeers(not PeerID) []PeerID {
 
 func (p *Peer) shuffled(n *neighbour, m Shuffle) {
 	if !m.Reply {
-		p.send(n.id, Shuffle{Reply: true, Peers: p.sample(shuffleCount, n.id)})
+		p.send(n.id, Shuffle{Reply: true, Peers: p.sampleFor(n)})
 	}
-	p.named(m.Peers, n.id, !p.started && !p.cfg.Publisher)
+	p.named(m.Peers, n.id, !p.started && !p.cfg.Publisher || p.confined && p.reserve() < p.wantedReserve())
 }
 
 // wantsParents says whether some stripe has no parent.

@@ -69,7 +69,7 @@ func AppendMessage(b []byte, m Message) []byte {
 	case Watch:
 		b = binary.AppendUvarint(b, uint64(m.Mask))
 	case Status:
-		b = append(b, bitsOf(m.Draining))
+		b = append(b, bitsOf(m.Draining, m.Confined, m.Open))
 		b = binary.AppendUvarint(b, uint64(m.Free))
 		b = binary.AppendUvarint(b, m.Epoch)
 		b = binary.AppendUvarint(b, m.Edge)
@@ -297,8 +297,8 @@ func (r *messageReader) set() (epoch, first uint64, set uint32) {
 }
 
 func (r *messageReader) status() Status {
-	m := Status{Draining: r.flags("flags", 1) != 0, Free: uint16(r.number("free", 1<<16-1)),
-		Epoch: r.number("epoch", stream.MaxEpoch), Edge: r.number("edge", stream.MaxSeq)}
+	f := r.flags("flags", 3)
+	m := Status{Draining: f&1 != 0, Confined: f&2 != 0, Open: f&4 != 0, Free: uint16(r.number("free", 1<<16-1)), Epoch: r.number("epoch", stream.MaxEpoch), Edge: r.number("edge", stream.MaxSeq)}
 	n := int(r.byte("stripes"))
 	if n > stream.MaxStripes {
 		r.fail("stripes", fmt.Sprintf("%d, allowed are up to %d", n, stream.MaxStripes))

@@ -22,7 +22,7 @@ func samples() []Message {
 		Path{Stripe: 2, Path: path},
 		Kin{Stripe: 0, Siblings: path, Uncles: path[:1]},
 		Watch{Mask: 0xffff},
-		Status{Draining: true, Free: 3, Epoch: 4, Edge: 5, Stripes: []StripeStatus{
+		Status{Draining: true, Confined: true, Open: true, Free: 3, Epoch: 4, Edge: 5, Stripes: []StripeStatus{
 			{Stripe: 0, Fed: true, Depth: 3, Children: 5, Position: 99, Path: path}, {Stripe: 1}}},
 		Pull{Epoch: 1, First: 2, Bits: 0xdeadbeef},
 		Miss{Code: CodeNotYet, Wait: time.Second, Epoch: 1, First: 2, Bits: 1},

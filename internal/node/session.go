@@ -567,6 +567,7 @@ func forVersion1(m overlay.Message) overlay.Message {
 		m.Behind = 0
 		return m
 	case overlay.Status:
+		m.Confined, m.Open = false, false
 		m.Stripes = slices.Clone(m.Stripes)
 		for i := range m.Stripes {
 			m.Stripes[i].Children = 0
