@@ -14,6 +14,8 @@ type Snapshot struct {
 	Started    bool
 	Draining   bool
 	Resting    bool // it gave its stripes back: there is too little upload
+	Confined   bool // it reaches few of those whom it dials
+	Open       bool // confined peers reach it
 	Epoch      uint64
 	Start      uint64 // first Seq taken
 	Position   uint64 // everything below was received or given up
@@ -45,7 +47,7 @@ type StripeSnapshot struct {
 
 // Snapshot returns a copy of the peer's state at the last Step.
 func (p *Peer) Snapshot() Snapshot {
-	s := Snapshot{Self: p.self, Publisher: p.cfg.Publisher, Started: p.started, Draining: p.draining, Resting: p.resting(),
+	s := Snapshot{Self: p.self, Publisher: p.cfg.Publisher, Started: p.started, Draining: p.draining, Resting: p.resting(), Confined: p.confined, Open: p.open(),
 		Epoch: p.haveEpoch(), Start: p.start, Position: p.have.Next(), Edge: p.edge,
 		Slots: p.slots, Used: p.used(), Known: len(p.view), Counters: p.stats, PullBytes: p.budget.Spent() * p.objSize}
 	for _, n := range p.nbrs {

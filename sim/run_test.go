@@ -11,6 +11,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/braidway/braidway/overlay"
 )
 
 // halved is d, or half of it with -short.
@@ -126,6 +128,48 @@ func TestWhatGoesAtTheTopCostsHardlyAnyoneAnything(t *testing.T) {
 				t.Errorf("%.3f of the survivors missed nothing, want %.2f", got, c.least)
 			}
 		})
+	}
+}
+
+// Behind the worst NATs one peer in ten is reached. Such viewers find those all the same,
+// know that they are among the few, and so do those whom they reach.
+func TestWhoReachesFewFindsThoseInTheOpen(t *testing.T) {
+	s, _ := Find("calm")
+	s.Settings.Join, s.Settings.Settle, s.Settings.Duration = 2*time.Second, 8*time.Second, 2*time.Second
+	e := newEngine(s, 400, 1, 1)
+	e.arrange()
+	e.run(context.Background(), nil)
+	blocked, neighbours, confined, others, wrong, open := 0, 0, 0, 0, 0, 0
+	for i := range e.peers {
+		p := &e.peers[i]
+		if uint32(i) == e.publisher {
+			continue
+		}
+		snap := p.core.(*overlay.Peer).Snapshot()
+		if snap.Open {
+			open++
+			if p.nat != natOpen {
+				wrong++
+			}
+		}
+		if p.nat != natBlocked {
+			if others++; snap.Confined {
+				wrong++
+			}
+			continue
+		}
+		blocked++
+		neighbours += len(snap.Neighbours)
+		if snap.Confined {
+			confined++
+		}
+	}
+	t.Logf("%d of %d blocked viewers say that they are confined, and have %.1f neighbours; %d open; of %d others %d are wrong", confined, blocked, float64(neighbours)/float64(blocked), open, others, wrong)
+	if mean := float64(neighbours) / float64(blocked); mean < 11 { // 9.2 where nobody says so
+		t.Errorf("who reaches few has %.1f neighbours, want 11 and more", mean)
+	}
+	if confined < blocked/2 || open == 0 || wrong > others/50 {
+		t.Errorf("%d of %d blocked viewers say that they are confined, %d viewers that they are open; %d of %d others are wrong", confined, blocked, open, wrong, others)
 	}
 }
 

@@ -164,6 +164,8 @@ func remarks(s node.StreamState) (lines []string) {
 	}
 	say(len(s.Heirs) > 0, "standby publishers: %s", shorts(s.Heirs))
 	say(s.Resting, "waits for room: there is too little upload for everyone, and those who give some come first")
+	say(s.Confined, "reaches few of the peers that it dials: see peer doctor")
+	say(s.Open, "is reached by those who reach few")
 	say(s.Pressed, "children wait behind the uplink: nobody is let in")
 	say(s.Troubles > 0, "slots given up, since children waited for long: %d times", s.Troubles)
 	say(len(s.Refused) > 0, "turned down: %s", byCode(s.Refused))

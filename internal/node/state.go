@@ -119,8 +119,10 @@ type StreamState struct {
 	Publisher string           `json:"publisher,omitempty"`          // as the stream's record says
 	Heirs     []string         `json:"standby_publishers,omitempty"` // of this publisher
 	Started   bool             `json:"started"`
-	Waiting   string           `json:"waiting,omitempty"` // not started: what was tried to find the stream
-	Resting   bool             `json:"resting,omitempty"` // it gave its stripes back: there is too little upload for everyone
+	Waiting   string           `json:"waiting,omitempty"`  // not started: what was tried to find the stream
+	Resting   bool             `json:"resting,omitempty"`  // it gave its stripes back: there is too little upload for everyone
+	Confined  bool             `json:"confined,omitempty"` // it reaches few of those whom it dials
+	Open      bool             `json:"open,omitempty"`     // confined peers reach it
 	Epoch     uint64           `json:"epoch"`
 	Position  uint64           `json:"position"`
 	Edge      uint64           `json:"edge"`
@@ -251,7 +253,7 @@ func (s *Session) state() StreamState {
 		st.AgeMS = &age
 	}
 	st.Refused, st.RefusedBy = c.refused.byCode(), c.refusedBy.byCode()
-	st.Resting = snap.Resting
+	st.Resting, st.Confined, st.Open = snap.Resting, snap.Confined, snap.Open
 	k := snap.Counters
 	st.Counts = CountState{Suspects: k.Suspects, Cancels: k.Cancels, Switches: k.Switches, Moves: k.Moves, Pushed: k.Pushed, Stalls: k.Stalls}
 	st.Started, st.Epoch, st.Position, st.Edge = snap.Started, snap.Epoch, snap.Position, snap.Edge
