@@ -17,6 +17,12 @@ const restless = 40 * time.Millisecond
 // break on it, a late one is late now.
 const hopLag = 50 * time.Millisecond
 
+// hopTrip of a round trip weighs as much as a hop (a guess).
+const hopTrip = 20 * time.Millisecond
+
+// trip is what n's round trip weighs, in hops.
+func (n *neighbour) trip() float64 { return float64(n.rtt) / float64(hopTrip) }
+
 // provenTime is for how long a neighbour that sent something counts as one that does.
 const provenTime = 5 * time.Second
 
@@ -58,7 +64,7 @@ func (p *Peer) eligible(n *neighbour, i int) bool {
 
 // cost is what n is worth as parent of stripe i, in hops; lower is better.
 func (p *Peer) cost(n *neighbour, i int, depth int) float64 {
-	c := float64(depth) + float64(n.rtt)/float64(20*time.Millisecond)
+	c := float64(depth) + n.trip()
 	for o := range p.stripes {
 		if o != i && p.stripes[o].parent == n.id {
 			c += 0.75 // one death should touch one stripe

