@@ -3,7 +3,7 @@ package overlay
 // This file answers: how does a peer that reaches few find enough of those?
 //
 // Behind the worst NATs only peers in the open can be reached, one in ten. (Found by
-// simulation: of those who missed something when half of 1,000 died, four in five were
+// simulation: of those who missed something when half of 1,000 died, three in four were
 // such peers, one in twenty of all. They had five to eight neighbours, of whom none, one
 // or two were left, and of a hundred names most had been dialled in vain.)
 //

@@ -61,6 +61,6 @@
 // (who is let in), makeroom.go (who moves for it), door.go (who comes first), lead.go
 // (who hangs from whom), standby.go, repair.go, spare.go (what is given beside live
 // objects), neighbour.go (who is connected), view.go (who is known), named.go (who of
-// them is dialled first), confined.go (who reaches few), trust.go (what a neighbour did), allowance.go (what it may ask for), ban.go,
-// drain.go, snapshot.go.
+// them is dialled first), confined.go (who reaches few), trust.go (what a neighbour
+// did), allowance.go (what it may ask for), ban.go, drain.go, snapshot.go.
 package overlay

@@ -305,7 +305,7 @@ func (p *Peer) attemptFailed(i int) {
 			n.failedAt = p.now
 		}
 		n.busy[i] = p.now + p.jitter(time.Second)
-		if s.orphan || s.episode.on { // where many ask, answers are slow, and who leaves a door loses its place
+		if s.orphan || s.episode.on { // answers come late, and who leaves a door loses its place
 			n.promised |= 1 << i
 		} else {
 			p.send(n.id, Unsubscribe{Stripe: uint8(i)}) // its Accept may be on the way
