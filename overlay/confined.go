@@ -50,6 +50,9 @@ func (p *Peer) wantedReserve() int {
 	return p.cfg.Neighbours
 }
 
+// lackingReserve is how many neighbours there are too few beside parents and children.
+func (p *Peer) lackingReserve() int { return p.wantedReserve() - p.reserve() }
+
 // open says whether confined peers reach this one.
 func (p *Peer) open() bool {
 	count := 0

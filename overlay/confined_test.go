@@ -3,7 +3,6 @@ package overlay
 // This file answers: does who reaches few hear of those that it can reach?
 
 import (
-	"math/rand/v2"
 	"slices"
 	"testing"
 	"time"
@@ -62,10 +61,7 @@ func TestWhoReachesFewSaysSoAndWantsMoreNeighbours(t *testing.T) {
 }
 
 func TestTheConfinedHearOfThoseInTheOpen(t *testing.T) {
-	p, err := New(Config{Slots: 8}, 1, rand.New(rand.NewPCG(1, 1)))
-	if err != nil {
-		t.Fatal(err)
-	}
+	p := newcomer(t)
 	const confined, other = 2, 3
 	hear := func(from PeerID, m Message) []Action {
 		return p.Step(time.Second, Event{Kind: EvMessage, Peer: from, Msg: m}, nil)

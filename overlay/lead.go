@@ -78,6 +78,5 @@ func (p *Peer) waitForLead(n *neighbour, m Subscribe, until time.Duration, asks 
 // bereft says whether this peer carries others in stripe i and looks for another parent
 // there.
 func (p *Peer) bereft(i int) bool {
-	s := &p.stripes[i]
-	return (s.orphan || s.episode.on) && p.usedIn(i) > 0
+	return p.stripes[i].seeks() && p.usedIn(i) > 0
 }

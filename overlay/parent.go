@@ -58,7 +58,7 @@ func (p *Peer) ask(n *neighbour, i int, why reason) {
 		} else if s.orphan {
 			m.Lost = s.dead
 		}
-		m.Urgent = !s.cut && (s.orphan || s.episode.on || s.parent == 0 && p.now-p.startAt > needyAfter || s.leave != 0 && p.neighbour(s.parent) != nil && p.neighbour(s.parent).away || s.trust.broken)
+		m.Urgent = !s.cut && (s.seeks() || s.parent == 0 && p.now-p.startAt > needyAfter || s.leave != 0 && p.neighbour(s.parent) != nil && p.neighbour(s.parent).away || s.trust.broken)
 	}
 	p.send(n.id, m)
 }
@@ -305,13 +305,13 @@ func (p *Peer) attemptFailed(i int) {
 			n.failedAt = p.now
 		}
 		n.busy[i] = p.now + p.jitter(time.Second)
-		if s.orphan || s.episode.on { // answers come late, and who leaves a door loses its place
+		if s.seeks() { // answers come late, and who leaves a door loses its place
 			n.promised |= 1 << i
 		} else {
 			p.send(n.id, Unsubscribe{Stripe: uint8(i)}) // its Accept may be on the way
 		}
 	}
-	if s.episode.on || s.orphan {
+	if s.seeks() {
 		p.callRoll()
 	}
 	s.try = attempt{}

@@ -374,7 +374,7 @@ func (p *Peer) timeout() {
 	}
 	if p.now >= p.shufAt {
 		p.shufAt = p.now + p.jitter(shuffleEvery)
-		if p.reserve() < p.wantedReserve() {
+		if p.lackingReserve() > 0 {
 			p.shufAt = p.now + p.jitter(scarceEvery)
 		}
 		p.shuffle()

@@ -69,6 +69,10 @@ func (p *Peer) watchParent(i int) {
 	s.episode.next = p.now + s.episode.wait.Next(p.rng)
 }
 
+// seeks says whether another parent is looked for, since the one that there was is silent
+// or gone.
+func (s *stripe) seeks() bool { return s.orphan || s.episode.on }
+
 // confirm is how long a parent that is suspect after so much silence stays silent
 // before its standby is subscribed: where signs of life come unevenly, and the
 // bound is longer, that takes longer too. Hedges bring meanwhile what is missing.

@@ -125,7 +125,7 @@ func (p *Peer) candidates(cs []Candidate) {
 func (p *Peer) widen() {
 	met, failed, pending := p.reached()
 	p.confined = failed >= confinedLeast && failed > confinedRatio*met
-	want := p.wantedReserve() - p.reserve()
+	want := p.lackingReserve()
 	switch {
 	case p.cfg.Publisher:
 		want = 2 - len(p.nbrs)
@@ -211,29 +211,33 @@ func (p *Peer) probe() {
 // freePeers names up to maxAlternatives neighbours but not, who have room by their
 // last word; first whom that one is likely to reach.
 func (p *Peer) freePeers(not PeerID) []PeerID {
-	var ids []PeerID
 	if len(p.nbrs) == 0 {
 		return nil
 	}
+	var ids, others []PeerID
 	asker := p.neighbour(not)
 	from := p.rng.IntN(len(p.nbrs))
-	for _, useful := range []bool{true, false} {
-		for i := range p.nbrs {
-			n := p.nbrs[(from+i)%len(p.nbrs)]
-			if n.id != not && n.free > 0 && !n.away && !n.missing && !p.silent(n) && !n.hi.Publisher && n.hi.Epoch == p.epoch &&
-				n.reachedBy(asker) == useful && len(ids) < maxAlternatives {
-				ids = append(ids, n.id)
-			}
+	for i := range p.nbrs {
+		n := p.nbrs[(from+i)%len(p.nbrs)]
+		switch {
+		case len(ids) == maxAlternatives:
+			return ids
+		case n.id == not || n.free == 0 || n.away || n.missing || p.silent(n) || n.hi.Publisher || n.hi.Epoch != p.epoch:
+		case n.reachedBy(asker):
+			ids = append(ids, n.id)
+		default:
+			others = append(others, n.id)
 		}
 	}
-	return ids
+	ids = append(ids, others...)
+	return ids[:min(len(ids), maxAlternatives)]
 }
 
 func (p *Peer) shuffled(n *neighbour, m Shuffle) {
 	if !m.Reply {
 		p.send(n.id, Shuffle{Reply: true, Peers: p.sampleFor(n)})
 	}
-	p.named(m.Peers, n.id, !p.started && !p.cfg.Publisher || p.confined && p.reserve() < p.wantedReserve())
+	p.named(m.Peers, n.id, !p.started && !p.cfg.Publisher || p.confined && p.lackingReserve() > 0)
 }
 
 // wantsParents says whether some stripe has no parent.
